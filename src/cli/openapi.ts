@@ -1,0 +1,42 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { NestFactory } from '@nestjs/core';
+import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
+import { AppModule } from '../app.module.js';
+import { type ServiceConfig, readConfig } from '../config/config.js';
+import { runCommand } from './run-command.js';
+
+const FILE = new URL('../../../openapi.json', import.meta.url);
+
+/** `npm run openapi`: writes openapi.json from the code, or with `--check` fails when it is not current. */
+await runCommand(async () => {
+  const text = `${JSON.stringify(await makeDocument(), null, 2)}\n`;
+  if (process.argv.includes('--write')) {
+    writeFileSync(FILE, text);
+  } else if (readFileSync(FILE, 'utf8') !== text) {
+    throw new Error('openapi.json is not what the code says: run npm run openapi');
+  }
+});
+
+async function makeDocument() {
+  const config: ServiceConfig = {
+    ...readConfig({ LOG_LEVEL: 'silent' }),
+    HOST: '',
+    DATABASE_URL: '',
+    ORDO_SECRET: '',
+  };
+  const app = await NestFactory.create(AppModule.with(config), { preview: true, logger: false });
+  const document = SwaggerModule.createDocument(
+    app,
+    new DocumentBuilder()
+      .setOpenAPIVersion('3.1.0')
+      .setTitle('Ordo')
+      .setDescription('Users, orders and an audit trail that anyone can verify.')
+      .setVersion('1')
+      .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0')
+      .addServer('/', 'This server')
+      .build(),
+    { operationIdFactory: (controller, method) => `${controller.replace('Controller', '')}_${method}` },
+  );
+  await app.close();
+  return document;
+}

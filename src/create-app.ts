@@ -1,0 +1,65 @@
+import type { Server } from 'node:http';
+import { NestFactory } from '@nestjs/core';
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import { SwaggerModule } from '@nestjs/swagger';
+import compression from 'compression';
+import type { NextFunction, Request, Response } from 'express';
+import helmet from 'helmet';
+import { Logger } from 'nestjs-pino';
+import { AppModule } from './app.module.js';
+import type { ServiceConfig } from './config/config.js';
+import { answerClientErrors } from './http/client-errors.js';
+import { openApiDocument } from './http/openapi-document.js';
+import { RequestLog } from './http/request-log.middleware.js';
+
+/** The service, ready to listen. Throws when the database stays out of reach for half a minute. */
+export async function createApp(config: ServiceConfig): Promise<NestExpressApplication> {
+  const app = await NestFactory.create<NestExpressApplication>(AppModule.with(config), {
+    bodyParser: false,
+    bufferLogs: true,
+    abortOnError: false,
+  });
+  app.useLogger(app.get(Logger));
+  // Entity tags are versions, made by the service; Express would hash every body.
+  app.set('etag', false);
+
+  const requestLog = app.get(RequestLog);
+  app.use((request: Request, response: Response, next: NextFunction) => {
+    requestLog.use(request, response, next);
+  });
+  // A page served over plain HTTP must not send its requests elsewhere.
+  app.use(helmet({ contentSecurityPolicy: { directives: { 'upgrade-insecure-requests': null } } }));
+  if (config.CORS_ORIGINS.length > 0) {
+    app.enableCors({
+      origin: [...config.CORS_ORIGINS],
+      exposedHeaders: ['ETag', 'Link', 'Location', 'Retry-After', 'Idempotency-Replayed', 'X-Request-Id'],
+      maxAge: 3_600,
+    });
+  }
+  app.use(compression());
+  app.use('/v1', (_request: Request, response: Response, next: NextFunction) => {
+    response.set('Cache-Control', 'private, no-cache').vary('Authorization');
+    next();
+  });
+
+  SwaggerModule.setup('docs', app, openApiDocument, {
+    jsonDocumentUrl: 'docs-json',
+    raw: ['json'],
+    customSiteTitle: 'Ordo API',
+    swaggerOptions: { displayRequestDuration: true, tryItOutEnabled: true },
+  });
+  app.use(/^\/$/, (_request: Request, response: Response) => {
+    response.redirect('/docs');
+  });
+
+  tuneServer(app.getHttpServer(), config);
+  return app;
+}
+
+function tuneServer(server: Server, config: ServiceConfig): void {
+  // Longer than load balancers keep idle connections (60 s as a rule): the side that sends closes first.
+  server.keepAliveTimeout = 65_000;
+  server.headersTimeout = 66_000;
+  server.requestTimeout = Math.max(config.REQUEST_TIMEOUT_MS, 1_000);
+  answerClientErrors(server);
+}

@@ -1,0 +1,29 @@
+import { Global, Module } from '@nestjs/common';
+import { ConfigService } from '@nestjs/config';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import type { ServiceConfig } from '../config/config.js';
+import { dataSourceOptions } from './data-source.js';
+import { KeyPurge } from './key-purge.js';
+import { WritePath } from './write-path.js';
+
+/** The pool of connections and the write path. */
+@Global()
+@Module({
+  imports: [
+    TypeOrmModule.forRootAsync({
+      inject: [ConfigService],
+      useFactory: (config: ConfigService<ServiceConfig, true>) => ({
+        ...dataSourceOptions(
+          config.get('DATABASE_URL', { infer: true }),
+          config.get('DATABASE_POOL_SIZE', { infer: true }),
+        ),
+        autoLoadEntities: true,
+        retryAttempts: 30,
+        retryDelay: 1_000,
+      }),
+    }),
+  ],
+  providers: [WritePath, KeyPurge],
+  exports: [WritePath],
+})
+export class DatabaseModule {}

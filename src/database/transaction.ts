@@ -1,0 +1,70 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
+import { unavailable } from '../problems/problem.js';
+import { isRetryable, sqlState } from './sqlstate.js';
+
+/** An open transaction. Whatever changes rows takes it as its first parameter. */
+export type Transaction = EntityManager;
+
+/** How a transaction ends and what comes out of it. */
+interface Ending<T> {
+  readonly commit: boolean;
+  readonly result: T;
+}
+
+const RETRIES = 3;
+
+/**
+ * Runs `work` in one transaction (READ COMMITTED), again from the start after a serialization failure or deadlock,
+ * at most three times. Throws what `work` throws (rolled back), or `unavailable` when the conflict stays or when
+ * COMMIT was never answered: its outcome is then unknown.
+ */
+export async function inTransaction<T>(
+  dataSource: DataSource,
+  work: (tx: Transaction) => Promise<Ending<T>>,
+): Promise<T> {
+  for (let retry = 0; ; retry++) {
+    try {
+      return await attempt(dataSource, work);
+    } catch (error) {
+      if (!isRetryable(error)) throw error;
+      if (retry === RETRIES) throw unavailable('Too many requests change the same data at once.');
+      await delay(Math.random() * 20 * 2 ** retry);
+    }
+  }
+}
+
+async function attempt<T>(dataSource: DataSource, work: (tx: Transaction) => Promise<Ending<T>>): Promise<T> {
+  const runner = dataSource.createQueryRunner();
+  try {
+    await runner.startTransaction();
+    const { commit: worthKeeping, result } = await work(runner.manager);
+    if (worthKeeping) await commit(runner);
+    else await runner.rollbackTransaction();
+    return result;
+  } catch (error) {
+    // A connection that cannot roll back any more is gone, and its transaction with it.
+    await runner.rollbackTransaction().catch(() => undefined);
+    throw error;
+  } finally {
+    await runner.release();
+  }
+}
+
+/**
+ * COMMIT that believes only the database's own word: of an aborted transaction PostgreSQL answers ROLLBACK, without
+ * an error; and where no answer comes, nobody knows.
+ */
+async function commit(runner: QueryRunner): Promise<void> {
+  const client = (await runner.connect()) as { query(sql: string): Promise<{ command: string }> };
+  const { command } = await client.query('COMMIT').catch((error: unknown) => {
+    if (sqlState(error) === undefined) {
+      throw unavailable(
+        'The database did not say whether the change was kept. Retry with the same idempotency key.',
+      );
+    }
+    throw error;
+  });
+  if (command !== 'COMMIT')
+    throw new Error('The transaction was aborted by an error that its use case swallowed');
+}

@@ -1,0 +1,174 @@
+import { Injectable } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import { v7 as uuidv7 } from 'uuid';
+import { notFound, Problem } from '../problems/problem.js';
+import type { Action, Change, EventStates, Origin } from './event.js';
+import { insertEvents } from './events.repository.js';
+import {
+  BusyKeys,
+  freeKeys,
+  type IdempotentRequest,
+  type KeyedAttempt,
+  stillInProgress,
+  takeKeys,
+} from './idempotency.js';
+import { inTransaction, type Transaction } from './transaction.js';
+
+/** One change that somebody asks for. */
+export interface Write<I> {
+  readonly input: I;
+  readonly origin: Origin;
+  readonly request: IdempotentRequest | undefined;
+}
+
+/** What a use case says when the subject already is as wished: no version, no event. */
+export interface Unchanged<A extends Action> {
+  readonly unchanged: EventStates[A];
+}
+
+/** The subject's state after the write; `replayed` when an earlier request with the same key had made it. */
+export interface Written<A extends Action> {
+  readonly state: EventStates[A];
+  readonly replayed: boolean;
+}
+
+type Outcome<A extends Action> = Change<A> | Unchanged<A> | Problem;
+type Result<A extends Action> = Written<A> | Problem;
+type UseCase<A extends Action, I> = (tx: Transaction, inputs: readonly I[]) => Promise<readonly Outcome<A>[]>;
+type Attempt<I> = Write<I> & { readonly index: number; readonly eventId: string };
+
+/**
+ * The one way in which anything changes: opens the transaction, takes the idempotency keys, runs the use case, stores
+ * the events that it returns, commits, and answers with the new states. A change and its event are committed together
+ * or not at all.
+ */
+@Injectable()
+export class WritePath {
+  private readonly busyKeys = new BusyKeys();
+
+  constructor(private readonly dataSource: DataSource) {}
+
+  /** One change. `useCase` works in the open transaction; what it throws rolls everything back. */
+  async write<A extends Action>(
+    origin: Origin,
+    request: IdempotentRequest | undefined,
+    useCase: (tx: Transaction) => Promise<Change<A> | Unchanged<A>>,
+  ): Promise<Written<A>> {
+    const write = { input: undefined, origin, request };
+    const [result] = await this.writeAll<A, undefined>([write], async (tx) => [await useCase(tx)]);
+    if (result === undefined || result instanceof Problem)
+      throw result ?? new Error('A write without a result');
+    return result;
+  }
+
+  /**
+   * Many changes in one transaction, their results in the same order. `useCase` takes the inputs that are no replays
+   * and answers one outcome for each; a `Problem` concerns its own input alone, of which it has written no row.
+   */
+  async writeAll<A extends Action, I>(
+    writes: readonly Write<I>[],
+    useCase: UseCase<A, I>,
+  ): Promise<Result<A>[]> {
+    const results: Result<A>[] = [];
+    let waiting = writes.map((write, index): Attempt<I> => ({ ...write, index, eventId: uuidv7() }));
+    while (waiting.length > 0) {
+      const { ready, busy, release } = this.claimKeys(waiting);
+      try {
+        if (ready.length > 0) await this.transact(ready, useCase, results);
+      } finally {
+        release();
+      }
+      const [next, ...rest] = busy;
+      const patient = next?.request === undefined || (await this.busyKeys.freed(next.request));
+      if (next !== undefined && !patient) results[next.index] = stillInProgress();
+      waiting = patient ? busy : rest;
+    }
+    return results;
+  }
+
+  /** Those whose key nobody in this process is busy with, now claimed for them; and those who have to wait. */
+  private claimKeys<I>(attempts: readonly Attempt<I>[]) {
+    const ready: Attempt<I>[] = [];
+    const busy: Attempt<I>[] = [];
+    const releases: (() => void)[] = [];
+    for (const attempt of attempts) {
+      const release = attempt.request === undefined ? () => undefined : this.busyKeys.claim(attempt.request);
+      if (release === undefined) {
+        busy.push(attempt);
+      } else {
+        ready.push(attempt);
+        releases.push(release);
+      }
+    }
+    return { ready, busy, release: () => releases.forEach((release) => release()) };
+  }
+
+  private async transact<A extends Action, I>(
+    attempts: readonly Attempt<I>[],
+    useCase: UseCase<A, I>,
+    results: Result<A>[],
+  ): Promise<void> {
+    const settled = await inTransaction(this.dataSource, async (tx) => {
+      const keyed = attempts.filter(isKeyed);
+      const repetitions = keyed.length > 0 ? await takeKeys(tx, keyed) : new Map<string, never>();
+      const replays = keyed.flatMap((attempt) => {
+        const first = repetitions.get(attempt.eventId);
+        return first ? [{ index: attempt.index, result: replay<A>(attempt.request, first) }] : [];
+      });
+      const fresh = attempts.filter((attempt) => !repetitions.has(attempt.eventId));
+      const inputs = fresh.map((attempt) => attempt.input);
+      const outcomes = fresh.length > 0 ? await useCase(tx, inputs) : [];
+      const changed = await recordChanges(tx, fresh, outcomes);
+      const done = outcomes.map((outcome, position) => ({
+        index: fresh[position]?.index ?? 0,
+        result: toResult(outcome),
+      }));
+      return { commit: changed, result: [...replays, ...done] };
+    });
+    for (const { index, result } of settled) results[index] = result;
+  }
+}
+
+/** Stores the events of the changes and frees the keys of the rest; answers whether there is anything to commit. */
+async function recordChanges<A extends Action, I>(
+  tx: Transaction,
+  attempts: readonly Attempt<I>[],
+  outcomes: readonly Outcome<A>[],
+): Promise<boolean> {
+  if (outcomes.length !== attempts.length) throw new Error('A use case owes one outcome for each input');
+  const events = [];
+  const idle = [];
+  for (const [position, { eventId, origin, request }] of attempts.entries()) {
+    const outcome = outcomes[position];
+    if (outcome !== undefined && 'action' in outcome) events.push({ id: eventId, origin, change: outcome });
+    else if (request !== undefined) idle.push(request);
+  }
+  if (events.length === 0) return false;
+  if (idle.length > 0) await freeKeys(tx, idle);
+  await insertEvents(tx, events);
+  return true;
+}
+
+function isKeyed<I>(attempt: Attempt<I>): attempt is Attempt<I> & KeyedAttempt {
+  return attempt.request !== undefined;
+}
+
+/** The first answer again, for the same request; the database holds it as the state of the first request's event. */
+function replay<A extends Action>(
+  request: IdempotentRequest,
+  first: { fingerprint: Buffer; state: Buffer | null },
+): Result<A> {
+  if (!first.fingerprint.equals(request.fingerprint)) {
+    return new Problem(
+      'idempotency-key-reused',
+      'This idempotency key belongs to an earlier, different request.',
+    );
+  }
+  if (first.state === null) return notFound();
+  return { state: JSON.parse(first.state.toString()) as EventStates[A], replayed: true };
+}
+
+function toResult<A extends Action>(outcome: Outcome<A>): Result<A> {
+  if (outcome instanceof Problem) return outcome;
+  return { state: 'action' in outcome ? outcome.state : outcome.unchanged, replayed: false };
+}

@@ -1,0 +1,109 @@
+import { isUtf8 } from 'node:buffer';
+import { Injectable, type NestMiddleware } from '@nestjs/common';
+import type { NextFunction, Request, Response } from 'express';
+import express from 'express';
+import { pointerToken } from '../problems/pointer.js';
+import { type Fault, invalid, Problem } from '../problems/problem.js';
+import { isReserved } from './reserved-names.js';
+
+const BODY_LIMIT = '1mb';
+const MAX_DEPTH = 32;
+/**
+ * Reads the JSON body of a matched route, so that an unknown path or method is answered as such before anything is
+ * parsed. Refuses other media types and charsets (415), callers who do not accept JSON (406), more than 1 MB (413),
+ * what is not UTF-8 or JSON (400), and text and numbers that cannot be held (422).
+ */
+@Injectable()
+export class JsonBody implements NestMiddleware {
+  private readonly read = express.raw({ type: () => true, limit: BODY_LIMIT });
+
+  use(request: Request, response: Response, next: NextFunction): void {
+    const hasBody = takesBody(request) && carriesBody(request);
+    if (hasBody) requireJson(request);
+    if (!request.accepts(['application/json', 'application/problem+json'])) {
+      throw new Problem('not-acceptable', 'The answers are application/json.');
+    }
+    if (!hasBody) {
+      next();
+      return;
+    }
+    this.read(request, response, (error?: unknown) => {
+      if (error !== undefined) {
+        next(error);
+        return;
+      }
+      try {
+        request.body = parse(request.body);
+        next();
+      } catch (problem) {
+        next(problem);
+      }
+    });
+  }
+}
+
+/** A body of a GET means nothing (RFC 9110, section 9.3.1): it is left unread. */
+function takesBody(request: Request): boolean {
+  return request.method !== 'GET' && request.method !== 'HEAD';
+}
+
+function carriesBody(request: Request): boolean {
+  return request.headers['transfer-encoding'] !== undefined || Number(request.get('content-length')) > 0;
+}
+
+function requireJson(request: Request): void {
+  const [type, ...parameters] = (request.get('content-type') ?? '')
+    .split(';')
+    .map((part) => part.trim().toLowerCase());
+  const isJson =
+    type === 'application/json' || (type === 'application/merge-patch+json' && request.method === 'PATCH');
+  const charset = parameters.find((parameter) => parameter.startsWith('charset='));
+  if (!isJson || (charset !== undefined && !/^charset="?utf-?8"?$/.test(charset))) {
+    throw new Problem('unsupported-media-type', 'The body must be application/json in UTF-8.', {
+      headers: { Accept: 'application/json' },
+    });
+  }
+}
+
+function parse(bytes: unknown): unknown {
+  if (!Buffer.isBuffer(bytes) || bytes.length === 0) return undefined;
+  if (!isUtf8(bytes)) throw new Problem('malformed-request', 'The body is not UTF-8.');
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString());
+  } catch {
+    throw new Problem('malformed-request', 'The body is not JSON.');
+  }
+  const faults: Fault[] = [];
+  inspect(value, '', 0, faults);
+  if (faults.length > 0) throw invalid(faults);
+  return value;
+}
+
+/** Collects every string, number and name that cannot be held, before any library walks the value. */
+function inspect(value: unknown, pointer: string, depth: number, faults: Fault[]): void {
+  if (typeof value === 'string') {
+    if (value.includes('\0') || !value.isWellFormed()) {
+      faults.push({ pointer, code: 'invalid-text', detail: 'holds NUL or half of a surrogate pair' });
+    }
+    return;
+  }
+  if (typeof value === 'number' && !Number.isFinite(value)) {
+    faults.push({ pointer, code: 'invalid-number', detail: 'is too large for a number' });
+    return;
+  }
+  if (typeof value !== 'object' || value === null) return;
+  if (depth === MAX_DEPTH) {
+    throw new Problem('malformed-request', `The body is nested more than ${MAX_DEPTH} levels deep.`);
+  }
+  for (const [name, member] of Object.entries(value)) {
+    const memberPointer = `${pointer}/${pointerToken(name)}`;
+    if (isReserved(name)) {
+      faults.push({ pointer: memberPointer, code: 'unknown-member', detail: 'this name is reserved' });
+    } else if (name.includes('\0') || !name.isWellFormed()) {
+      faults.push({ pointer, code: 'invalid-text', detail: 'a name holds NUL or half of a surrogate pair' });
+    } else {
+      inspect(member, memberPointer, depth + 1, faults);
+    }
+  }
+}

@@ -1,0 +1,28 @@
+import { readFileSync } from 'node:fs';
+import type { OpenAPIObject } from '@nestjs/swagger';
+
+const METHODS = ['get', 'post', 'put', 'patch', 'delete'] as const;
+
+/**
+ * The contract as it is committed: `openapi.json` at the root of the package. It is made from the code by
+ * `npm run openapi`, and `npm run check` fails when the two differ; so the running service need not make it again.
+ */
+export const openApiDocument = JSON.parse(readFileSync(locate('openapi.json'), 'utf8')) as OpenAPIObject;
+
+const routes = Object.entries(openApiDocument.paths).map(([path, item]) => ({
+  pattern: new RegExp(`^${path.replace(/\{\w+\}/g, '[^/]+')}/?$`),
+  methods: METHODS.filter((method) => item[method] !== undefined).flatMap((method) =>
+    method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()],
+  ),
+}));
+
+/** The methods that the contract knows at a path (`/v1/orders/...`), none when the path is unknown. */
+export function allowedMethods(path: string): string[] {
+  return [...new Set(routes.filter(({ pattern }) => pattern.test(path)).flatMap(({ methods }) => methods))];
+}
+
+/** A file of the package's root, seen from `src/http` or `dist/src/http`. */
+function locate(file: string): URL {
+  const up = import.meta.url.includes('/dist/src/http/') ? '../../../' : '../../';
+  return new URL(up + file, import.meta.url);
+}

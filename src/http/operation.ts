@@ -1,0 +1,159 @@
+import { applyDecorators, type Type } from '@nestjs/common';
+import { Reflector } from '@nestjs/core';
+import {
+  ApiConsumes,
+  ApiExtraModels,
+  ApiHeader,
+  ApiOperation,
+  ApiResponse,
+  getSchemaPath,
+} from '@nestjs/swagger';
+import { type ProblemCode, problemKinds } from '../problems/catalogue.js';
+import { ProblemBody } from './problem.dto.js';
+
+/** What a route takes and answers, for the OpenAPI document and for the checks that follow from it. */
+interface OperationOptions {
+  readonly summary: string;
+  readonly description?: string;
+  /** The class of one answer, or of one item of a `page`. */
+  readonly answer: Type;
+  readonly page?: boolean;
+  /** 201 with Location instead of 200. */
+  readonly creates?: boolean;
+  /** Whether the answer is a subject with a version: ETag, and If-None-Match on a read. */
+  readonly subject?: boolean;
+  /** Query parameters are refused unless the route says that it takes some. */
+  readonly query?: boolean;
+  readonly body?: 'json' | 'merge-patch';
+  readonly key?: 'required' | 'optional';
+  readonly ifMatch?: 'required' | 'optional';
+  /** Codes beside those that follow from the options above. */
+  readonly problems?: readonly ProblemCode[];
+}
+
+/** Whether the route takes query parameters. */
+export const TakesQuery = Reflector.createDecorator<boolean>();
+
+/** Documents one operation: summary, headers, and every status with its schema. */
+export function Operation(options: OperationOptions): MethodDecorator & ClassDecorator {
+  const { summary, description, answer } = options;
+  const reads = options.subject === true && options.body === undefined && options.key === undefined;
+  return applyDecorators(
+    TakesQuery(options.query ?? false),
+    ApiOperation({ summary, ...(description !== undefined && { description }) }),
+    ApiExtraModels(ProblemBody, answer),
+    ...(options.body === 'merge-patch'
+      ? [ApiConsumes('application/json', 'application/merge-patch+json')]
+      : []),
+    ...requestHeaders(options, reads),
+    ApiResponse({
+      status: options.creates ? 201 : 200,
+      description: options.creates ? 'Created' : 'OK',
+      headers: answerHeaders(options),
+      content: {
+        'application/json': { schema: options.page ? pageOf(answer) : { $ref: getSchemaPath(answer) } },
+      },
+    }),
+    ...(reads
+      ? [ApiResponse({ status: 304, description: 'Not modified', headers: answerHeaders(options) })]
+      : []),
+    ...problemResponses(options),
+  );
+}
+
+const text = (description: string) => ({ description, schema: { type: 'string' as const } });
+const always = (description: string) => ({ ...text(description), required: true });
+
+function requestHeaders({ key, ifMatch }: OperationOptions, reads: boolean) {
+  const headers = [];
+  if (key !== undefined) {
+    headers.push(
+      ApiHeader({
+        name: 'Idempotency-Key',
+        required: key === 'required',
+        description: 'Makes a retry safe: one key, one change. 1 to 255 printable ASCII characters.',
+        example: 'a-key-of-your-own',
+      }),
+    );
+  }
+  if (ifMatch !== undefined) {
+    headers.push(
+      ApiHeader({
+        name: 'If-Match',
+        required: ifMatch === 'required',
+        description: 'ETag of the version that the change is based on, or `*`.',
+        ...(ifMatch === 'required' && { example: '"1"' }),
+      }),
+    );
+  }
+  if (reads) {
+    headers.push(
+      ApiHeader({
+        name: 'If-None-Match',
+        required: false,
+        description: 'ETag that you have: 304 when current.',
+      }),
+    );
+  }
+  return headers;
+}
+
+function answerHeaders({ subject, page, creates, key }: OperationOptions) {
+  return {
+    'X-Request-Id': always('Id of the request, a UUID; also in the log and in problem bodies.'),
+    ...(subject && { ETag: always('The version in double quotes.') }),
+    ...(page && { Link: text('The next page as `rel="next"`; absent on the last one.') }),
+    ...(creates && { Location: always('Path of the new subject.') }),
+    ...(key && {
+      'Idempotency-Replayed': text('`true` when an earlier request with this key had made the change.'),
+    }),
+  };
+}
+
+function pageOf(item: Type) {
+  return {
+    type: 'object',
+    required: ['data', 'nextCursor'],
+    properties: {
+      data: { type: 'array', items: { $ref: getSchemaPath(item) } },
+      nextCursor: {
+        type: ['string', 'null'],
+        description: '`?cursor=` of the next page; null on the last one.',
+      },
+    },
+  };
+}
+
+/** The codes that a route can answer, from what it takes. */
+function problemCodes({ body, key, ifMatch, problems }: OperationOptions): ProblemCode[] {
+  const codes: ProblemCode[] = [
+    'malformed-request',
+    'unknown-parameter',
+    'invalid-parameter',
+    'not-acceptable',
+  ];
+  if (body) codes.push('body-too-large', 'unsupported-media-type', 'validation-failed');
+  if (key) codes.push('idempotency-in-progress', 'idempotency-key-reused');
+  if (key === 'required') codes.push('idempotency-key-missing');
+  if (ifMatch) codes.push('version-mismatch');
+  if (ifMatch === 'required') codes.push('precondition-required');
+  return [...codes, ...(problems ?? []), 'internal', 'unavailable', 'timeout'];
+}
+
+function problemResponses(options: OperationOptions) {
+  const byStatus = Map.groupBy(problemCodes(options), (code) => problemKinds[code].status);
+  return [...byStatus].map(([status, codes]) =>
+    ApiResponse({
+      status,
+      description: codes.map((code) => `\`${code}\``).join(', '),
+      headers: {
+        'X-Request-Id': always('Id of the request, a UUID; also in the log.'),
+        ...(codes.includes('version-mismatch') && { ETag: text('The current version in double quotes.') }),
+        ...((status === 503 || codes.includes('idempotency-in-progress')) && {
+          'Retry-After': text('Seconds to wait before the next attempt.'),
+        }),
+      },
+      content: { 'application/problem+json': { schema: { $ref: getSchemaPath(ProblemBody) } } },
+    }),
+  );
+}

@@ -1,0 +1,59 @@
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { problemKinds } from '../problems/catalogue.js';
+
+class FaultBody {
+  /** JSON pointer (RFC 6901) into the body. */
+  @ApiPropertyOptional()
+  pointer?: string;
+
+  /** Name of a query parameter. */
+  @ApiPropertyOptional()
+  parameter?: string;
+
+  @ApiProperty()
+  code: string;
+
+  @ApiProperty()
+  detail: string;
+}
+
+/** A failure as RFC 9457 writes it; some codes add members of their own. */
+export class ProblemBody {
+  @ApiProperty({ format: 'uri-reference', example: '/problems/not-found' })
+  type: string;
+
+  @ApiProperty()
+  title: string;
+
+  @ApiProperty({ type: 'integer' })
+  status: number;
+
+  @ApiProperty()
+  detail: string;
+
+  /** `urn:uuid:` and the request id. */
+  @ApiProperty({ format: 'uri' })
+  instance: string;
+
+  @ApiProperty({ enum: Object.keys(problemKinds), enumName: 'ProblemCode' })
+  code: string;
+
+  @ApiPropertyOptional({ type: [FaultBody] })
+  errors?: FaultBody[];
+
+  /** With `version-mismatch`: the version to read and decide upon. */
+  @ApiPropertyOptional({ type: 'integer' })
+  currentVersion?: number;
+
+  /** With `already-exists`: the member whose value is taken. */
+  @ApiPropertyOptional()
+  field?: string;
+
+  /** With `illegal-transition`: the state. */
+  @ApiPropertyOptional()
+  from?: string;
+
+  /** With `illegal-transition`: the commands that this state takes. */
+  @ApiPropertyOptional({ type: [String] })
+  allowed?: string[];
+}

@@ -1,0 +1,66 @@
+import { Injectable, type NestMiddleware } from '@nestjs/common';
+import type { NextFunction, Request, Response } from 'express';
+import { PinoLogger } from 'nestjs-pino';
+import { v7 as uuidv7, validate as isUuid } from 'uuid';
+import { Metrics } from '../metrics/metrics.js';
+import { Drain } from './drain.js';
+import { ANONYMOUS } from './origin.js';
+
+/** As nginx counts a request whose client went away before the answer was complete. */
+const CLIENT_CLOSED_REQUEST = 499;
+
+/**
+ * First in the chain: gives each request its id and its actor, and writes one log line and one measurement when it is
+ * over, however it ends. No URL, body, header or address: they may hold personal data.
+ */
+@Injectable()
+export class RequestLog implements NestMiddleware {
+  constructor(
+    private readonly logger: PinoLogger,
+    private readonly metrics: Metrics,
+    private readonly drain: Drain,
+  ) {}
+
+  use(request: Request, response: Response, next: NextFunction): void {
+    const start = performance.now();
+    const given = request.get('x-request-id');
+    request.id = given !== undefined && isUuid(given) ? given.toLowerCase() : uuidv7();
+    request.actor = ANONYMOUS;
+    response.set('X-Request-Id', request.id);
+    if (this.drain.isDraining) response.set('Connection', 'close');
+    this.metrics.requestsInFlight.inc();
+    response.once('close', () => this.finish(request, response, performance.now() - start));
+    next();
+  }
+
+  private finish(request: Request, response: Response, milliseconds: number): void {
+    const aborted = !response.writableFinished;
+    const line = {
+      requestId: request.id,
+      method: request.method,
+      route: routeOf(request),
+      status: aborted ? CLIENT_CLOSED_REQUEST : response.statusCode,
+      durationMs: Math.round(milliseconds * 10) / 10,
+      actor: request.actor,
+      ...(aborted && { aborted }),
+      ...(response.locals.error !== undefined && { err: response.locals.error as unknown }),
+    };
+    this.metrics.requestsInFlight.dec();
+    this.metrics.requestDuration
+      .labels({ method: line.method, route: line.route, status: line.status })
+      .observe(milliseconds / 1_000);
+    if (line.status >= 500) this.logger.error(line, 'request');
+    else if (line.route.startsWith('/health/')) this.logger.debug(line, 'request');
+    else this.logger.info(line, 'request');
+  }
+}
+
+/** The pattern of the route, as OpenAPI writes it. */
+function routeOf(request: Request): string {
+  const route: unknown = request.route;
+  if (typeof route === 'object' && route !== null && 'path' in route && typeof route.path === 'string') {
+    // Of a request that went no further than a middleware the path ends in a slash.
+    return route.path.replace(/:(\w+)/g, '{$1}').replace(/(.)\/$/, '$1');
+  }
+  return 'unmatched';
+}

@@ -1,0 +1,186 @@
+import { ApiProperty } from '@nestjs/swagger';
+import type { OrderLineState, OrderState } from './order.events.js';
+import {
+  availableActions,
+  type FulfillmentStatus,
+  fulfillmentStatuses,
+  type OrderStatus,
+  orderStatuses,
+  type PaymentStatus,
+  paymentStatuses,
+} from './status.js';
+
+const AMOUNT = { type: 'integer', minimum: 0 } as const;
+
+class OrderLineResponse implements OrderLineState {
+  /** Counts from 1. */
+  @ApiProperty({ type: 'integer', minimum: 1 })
+  position: number;
+
+  @ApiProperty()
+  sku: string;
+
+  @ApiProperty()
+  name: string;
+
+  @ApiProperty({ type: 'integer', minimum: 1 })
+  quantity: number;
+
+  @ApiProperty(AMOUNT)
+  unitPrice: number;
+
+  @ApiProperty(AMOUNT)
+  discountPpm: number;
+
+  @ApiProperty(AMOUNT)
+  taxPpm: number;
+
+  /** quantity x unitPrice */
+  @ApiProperty(AMOUNT)
+  subtotal: number;
+
+  /** subtotal x discountPpm / 10^6, rounded half up */
+  @ApiProperty(AMOUNT)
+  discount: number;
+
+  /** (subtotal - discount) x taxPpm / 10^6, rounded half up */
+  @ApiProperty(AMOUNT)
+  tax: number;
+
+  /** subtotal - discount + tax */
+  @ApiProperty(AMOUNT)
+  total: number;
+
+  /** Units sent out. */
+  @ApiProperty(AMOUNT)
+  fulfilled: number;
+
+  /** Units refunded. */
+  @ApiProperty(AMOUNT)
+  refunded: number;
+}
+
+/** An order; amounts are integers in minor units of its currency. */
+export class OrderResponse implements OrderState {
+  @ApiProperty({ format: 'uuid' })
+  id: string;
+
+  @ApiProperty({ format: 'uuid' })
+  userId: string;
+
+  @ApiProperty({ type: String, nullable: true })
+  reference: string | null;
+
+  @ApiProperty({ example: 'EUR' })
+  currency: string;
+
+  @ApiProperty({ enum: orderStatuses })
+  status: OrderStatus;
+
+  @ApiProperty({ enum: paymentStatuses })
+  paymentStatus: PaymentStatus;
+
+  @ApiProperty({ enum: fulfillmentStatuses })
+  fulfillmentStatus: FulfillmentStatus;
+
+  @ApiProperty({ type: [OrderLineResponse] })
+  lines: OrderLineResponse[];
+
+  @ApiProperty(AMOUNT)
+  subtotal: number;
+
+  @ApiProperty(AMOUNT)
+  discount: number;
+
+  @ApiProperty(AMOUNT)
+  tax: number;
+
+  @ApiProperty(AMOUNT)
+  shipping: number;
+
+  @ApiProperty(AMOUNT)
+  total: number;
+
+  @ApiProperty(AMOUNT)
+  paid: number;
+
+  @ApiProperty(AMOUNT)
+  refunded: number;
+
+  /** total - paid */
+  @ApiProperty({ type: 'integer' })
+  balance: number;
+
+  @ApiProperty({ type: String, nullable: true })
+  note: string | null;
+
+  @ApiProperty({ type: 'object', additionalProperties: { type: 'string' } })
+  metadata: Record<string, string>;
+
+  /** Commands that the order takes now. */
+  @ApiProperty({ type: [String], example: ['cancel'] })
+  availableActions: string[];
+
+  /** Counts the changes from 1; also the ETag. */
+  @ApiProperty({ type: 'integer', minimum: 1 })
+  version: number;
+
+  @ApiProperty({ format: 'date-time' })
+  placedAt: string;
+
+  @ApiProperty({ format: 'date-time' })
+  createdAt: string;
+
+  @ApiProperty({ format: 'date-time' })
+  updatedAt: string;
+}
+
+/**
+ * What clients see of a state, whether it comes from rows or from an event: members always in the same order, so that
+ * a replayed answer equals the first one to the byte.
+ */
+export function toResponse(state: OrderState): OrderResponse {
+  return {
+    id: state.id,
+    userId: state.userId,
+    reference: state.reference,
+    currency: state.currency,
+    status: state.status,
+    paymentStatus: state.paymentStatus,
+    fulfillmentStatus: state.fulfillmentStatus,
+    lines: state.lines.map(toLineResponse),
+    subtotal: state.subtotal,
+    discount: state.discount,
+    tax: state.tax,
+    shipping: state.shipping,
+    total: state.total,
+    paid: state.paid,
+    refunded: state.refunded,
+    balance: state.total - state.paid,
+    note: state.note,
+    metadata: Object.fromEntries(Object.entries(state.metadata).sort(([a], [b]) => (a < b ? -1 : 1))),
+    availableActions: availableActions(state.status),
+    version: state.version,
+    placedAt: state.placedAt,
+    createdAt: state.createdAt,
+    updatedAt: state.updatedAt,
+  };
+}
+
+function toLineResponse(line: OrderLineState): OrderLineResponse {
+  return {
+    position: line.position,
+    sku: line.sku,
+    name: line.name,
+    quantity: line.quantity,
+    unitPrice: line.unitPrice,
+    discountPpm: line.discountPpm,
+    taxPpm: line.taxPpm,
+    subtotal: line.subtotal,
+    discount: line.discount,
+    tax: line.tax,
+    total: line.total,
+    fulfilled: line.fulfilled,
+    refunded: line.refunded,
+  };
+}

@@ -1,0 +1,144 @@
+import { Body, Controller, Get, HttpCode, Patch, Post, Query } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import { EventResponse } from '../audit/history.dto.js';
+import { History, type Moment } from '../audit/history.js';
+import type { Origin } from '../database/event.js';
+import type { IdempotentRequest } from '../database/idempotency.js';
+import { Cursors, type Page } from '../http/cursors.js';
+import { Id, IdParameter } from '../http/id.js';
+import { OptionalKey, RequiredKey } from '../http/idempotency-key.js';
+import { Operation } from '../http/operation.js';
+import { RequestOrigin } from '../http/origin.js';
+import { PageQuery } from '../http/page.dto.js';
+import { IfMatch, type Precondition } from '../http/preconditions.js';
+import { Reply } from '../http/reply.js';
+import { Problem } from '../problems/problem.js';
+import { summarizeOrderEvent } from './order.events.js';
+import { OrderResponse, toResponse } from './order.response.dto.js';
+import { CancelOrder, OrderMoment, OrderQuery, PlaceOrder, UpdateOrder } from './orders.dto.js';
+import { OrdersService } from './orders.service.js';
+
+@ApiTags('Orders')
+@Controller('v1/orders')
+export class OrdersController {
+  constructor(
+    private readonly orders: OrdersService,
+    private readonly history: History,
+    private readonly cursors: Cursors,
+  ) {}
+
+  @Post()
+  @Operation({
+    summary: 'Place an order',
+    description:
+      'Sent again with the same Idempotency-Key, it places nothing and answers what it answered first.',
+    answer: OrderResponse,
+    creates: true,
+    subject: true,
+    body: 'json',
+    key: 'required',
+    problems: ['already-exists', 'money-overflow'],
+  })
+  async place(
+    @Body() body: PlaceOrder,
+    @RequestOrigin() origin: Origin,
+    @RequiredKey() key: IdempotentRequest,
+  ): Promise<Reply<OrderResponse>> {
+    const { state, replayed } = await this.orders.place(body, origin, key);
+    return new Reply(toResponse(state), { replayed, location: `/v1/orders/${state.id}` });
+  }
+
+  @Get()
+  @Operation({
+    summary: 'List orders, newest first',
+    description:
+      'A page can be shorter than `limit` and yet have a next one: follow `nextCursor` until it is null.',
+    answer: OrderResponse,
+    page: true,
+    query: true,
+    problems: ['invalid-cursor'],
+  })
+  async list(@Query() query: OrderQuery): Promise<Page<OrderResponse>> {
+    const { data, next } = await this.orders.list(query, this.cursors.read('orders', query));
+    return this.cursors.page('orders', query, data.map(toResponse), next);
+  }
+
+  @Get(':id')
+  @IdParameter()
+  @Operation({
+    summary: 'Get an order as it is, or as it was',
+    answer: OrderResponse,
+    subject: true,
+    query: true,
+    problems: ['not-found'],
+  })
+  async get(@Id() id: string, @Query() query: OrderMoment): Promise<OrderResponse> {
+    return toResponse(await this.orders.get(id, momentOf(query)));
+  }
+
+  @Patch(':id')
+  @IdParameter()
+  @Operation({
+    summary: 'Change the note and metadata of an order (JSON merge patch)',
+    answer: OrderResponse,
+    subject: true,
+    body: 'merge-patch',
+    ifMatch: 'required',
+    problems: ['not-found'],
+  })
+  async update(
+    @Id() id: string,
+    @Body() patch: UpdateOrder,
+    @IfMatch('refused') precondition: Precondition,
+    @RequestOrigin() origin: Origin,
+  ): Promise<OrderResponse> {
+    const { state } = await this.orders.update(id, patch, precondition, origin);
+    return toResponse(state);
+  }
+
+  @Post(':id/cancel')
+  @HttpCode(200)
+  @IdParameter()
+  @Operation({
+    summary: 'Cancel an order',
+    answer: OrderResponse,
+    subject: true,
+    body: 'json',
+    key: 'optional',
+    ifMatch: 'optional',
+    problems: ['not-found', 'illegal-transition'],
+  })
+  async cancel(
+    @Id() id: string,
+    @Body() _body: CancelOrder,
+    @IfMatch('allowed') precondition: Precondition,
+    @RequestOrigin() origin: Origin,
+    @OptionalKey() key: IdempotentRequest | undefined,
+  ): Promise<Reply<OrderResponse>> {
+    const { state, replayed } = await this.orders.cancel(id, precondition, origin, key);
+    return new Reply(toResponse(state), { replayed });
+  }
+
+  @Get(':id/events')
+  @IdParameter()
+  @Operation({
+    summary: 'What happened to an order, oldest first',
+    answer: EventResponse,
+    page: true,
+    query: true,
+    problems: ['not-found', 'invalid-cursor'],
+  })
+  async events(@Id() id: string, @Query() query: PageQuery): Promise<Page<EventResponse>> {
+    return this.history.page('order', id, query, summarizeOrderEvent);
+  }
+}
+
+function momentOf({ version, asOf }: OrderMoment): Moment | undefined {
+  if (version !== undefined && asOf !== undefined) {
+    throw new Problem('invalid-parameter', 'version and asOf exclude each other', {
+      errors: [{ parameter: 'asOf', code: 'exclusive', detail: 'not together with version' }],
+    });
+  }
+  if (version !== undefined) return { version };
+  return asOf === undefined ? undefined : { asOf };
+}

@@ -1,0 +1,48 @@
+import { Injectable } from '@nestjs/common';
+import { InjectRepository } from '@nestjs/typeorm';
+import { DataSource, In, Repository } from 'typeorm';
+import { KeysetQuery } from '../database/keyset.js';
+import { Order } from './order.entity.js';
+import { orderState, type OrderState } from './order.events.js';
+import type { OrderQuery } from './orders.dto.js';
+
+/** How orders are read. */
+@Injectable()
+export class OrdersRepository {
+  constructor(
+    private readonly dataSource: DataSource,
+    @InjectRepository(Order) private readonly orders: Repository<Order>,
+  ) {}
+
+  /** The orders with these ids, newest first. */
+  async find(ids: readonly string[]): Promise<OrderState[]> {
+    const orders = await this.orders.find({
+      where: { id: In([...ids]) },
+      relations: { lines: true },
+      relationLoadStrategy: 'query',
+      order: { id: 'DESC' },
+    });
+    return orders.map(orderState);
+  }
+
+  /** One page of the orders that fit the query, newest first, and where the next one starts. */
+  async page(
+    query: OrderQuery,
+    after: string | undefined,
+  ): Promise<{ data: OrderState[]; next: string | undefined }> {
+    const { ids, next } = await new KeysetQuery('orders')
+      .narrow('user_id = ?', query.userId)
+      .narrow('reference = ?', query.reference)
+      .narrow('id IN (SELECT order_id FROM order_lines WHERE sku = ?)', query.sku)
+      .filter('status = ?', query.status)
+      .filter('payment_status = ?', query.paymentStatus)
+      .filter('fulfillment_status = ?', query.fulfillmentStatus)
+      .filter('currency = ?', query.currency)
+      .filter('placed_at >= ?', query.placedFrom)
+      .filter('placed_at < ?', query.placedTo)
+      .filter('total >= ?', query.totalMin)
+      .filter('total <= ?', query.totalMax)
+      .page(this.dataSource, query.limit, after);
+    return { data: await this.find(ids), next };
+  }
+}

@@ -1,0 +1,126 @@
+import { v7 as uuidv7 } from 'uuid';
+import { type Change, timeOfChange } from '../database/event.js';
+import type { Transaction } from '../database/transaction.js';
+import { invalid, Problem } from '../problems/problem.js';
+import { type Amounts, priceLine, sumLines } from './money.js';
+import type { Order } from './order.entity.js';
+import { orderState } from './order.events.js';
+import type { PlaceOrder, PlaceOrderLine } from './orders.dto.js';
+import { unpaidStatus } from './status.js';
+
+/** An order that is ready to be placed but for what only the database knows. */
+export interface Placement {
+  readonly userId: string;
+  readonly order: PlaceOrder;
+  readonly lines: readonly (PlaceOrderLine & Amounts)[];
+  readonly amounts: Amounts;
+}
+
+/**
+ * Prices an order and checks what can be checked without the database. Throws `validation-failed` without a user or
+ * with a time to come, `money-overflow` for amounts that are too large.
+ */
+export function preparePlacement(order: PlaceOrder): Placement {
+  if (order.userId === undefined) {
+    throw invalid([
+      { pointer: '/userId', code: 'required', detail: 'userId is required: nobody is signed in' },
+    ]);
+  }
+  if (order.placedAt !== undefined && Date.parse(order.placedAt) > Date.now()) {
+    throw invalid([{ pointer: '/placedAt', code: 'future', detail: 'placedAt must not be in the future' }]);
+  }
+  const lines = order.lines.map((line) => ({ ...line, ...priceLine(line) }));
+  return { userId: order.userId.toLowerCase(), order, lines, amounts: sumLines(lines, order.shipping) };
+}
+
+/**
+ * Places any number of orders in the open transaction and answers one outcome for each: `validation-failed` for an
+ * unknown user, `already-exists` for a reference that the user has given before.
+ */
+export async function placeOrders(
+  tx: Transaction,
+  placements: readonly Placement[],
+): Promise<(Change<'order.placed'> | Problem)[]> {
+  const known = await knownUsers(tx, placements);
+  const orders = placements.map(toOrder);
+  const placed = await insertOrders(
+    tx,
+    orders.filter((order) => known.has(order.userId)),
+  );
+  return orders.map((order) => {
+    if (placed.has(order.id)) return { action: 'order.placed', state: orderState(order) };
+    if (known.has(order.userId)) {
+      return new Problem('already-exists', 'The user has an order with this reference.', {
+        members: { field: 'reference' },
+      });
+    }
+    return invalid([{ pointer: '/userId', code: 'unknown', detail: 'There is no such user.' }]);
+  });
+}
+
+async function knownUsers(tx: Transaction, placements: readonly Placement[]): Promise<Set<string>> {
+  const rows = await tx.query<{ id: string }[]>(`SELECT id FROM users WHERE id = ANY($1::uuid[])`, [
+    placements.map(({ userId }) => userId),
+  ]);
+  return new Set(rows.map((row) => row.id));
+}
+
+/** Inserts the orders whose references are free, with their lines, and returns the ids of those orders. */
+async function insertOrders(tx: Transaction, orders: readonly Order[]): Promise<Set<string>> {
+  // Sorted, so that two transactions that give the same references cannot wait for each other.
+  const rows = await tx.query<{ id: string }[]>(
+    `INSERT INTO orders (id, version, user_id, reference, currency, status, payment_status, fulfillment_status,
+                         subtotal, discount, tax, shipping, total, paid, refunded, note, metadata,
+                         placed_at, created_at, updated_at)
+     SELECT id, version, "userId", reference, currency, status, "paymentStatus", "fulfillmentStatus",
+            subtotal, discount, tax, shipping, total, paid, refunded, note, metadata,
+            "placedAt", "createdAt", "updatedAt"
+       FROM json_to_recordset($1) AS placed (
+         id uuid, version integer, "userId" uuid, reference text, currency text, status text, "paymentStatus" text,
+         "fulfillmentStatus" text, subtotal bigint, discount bigint, tax bigint, shipping bigint, total bigint,
+         paid bigint, refunded bigint, note text, metadata jsonb, "placedAt" timestamptz, "createdAt" timestamptz,
+         "updatedAt" timestamptz)
+       ORDER BY "userId", reference
+     ON CONFLICT ON CONSTRAINT orders_reference_key DO NOTHING
+     RETURNING id`,
+    [JSON.stringify(orders)],
+  );
+  const placed = new Set(rows.map((row) => row.id));
+  await tx.query(
+    `INSERT INTO order_lines (order_id, order_version, position, sku, name, quantity, unit_price, discount_ppm,
+                              tax_ppm, subtotal, discount, tax, total)
+     SELECT "orderId", "orderVersion", position, sku, name, quantity, "unitPrice", "discountPpm",
+            "taxPpm", subtotal, discount, tax, total
+       FROM json_to_recordset($1) AS line (
+         "orderId" uuid, "orderVersion" integer, position integer, sku text, name text, quantity integer,
+         "unitPrice" bigint, "discountPpm" integer, "taxPpm" integer, subtotal bigint, discount bigint, tax bigint,
+         total bigint)`,
+    [JSON.stringify(orders.filter((order) => placed.has(order.id)).flatMap((order) => order.lines))],
+  );
+  return placed;
+}
+
+function toOrder({ userId, order, lines, amounts }: Placement): Order {
+  const id = uuidv7();
+  const now = timeOfChange();
+  return {
+    id,
+    version: 1,
+    userId,
+    reference: order.reference ?? null,
+    currency: order.currency,
+    status: 'placed',
+    paymentStatus: unpaidStatus(amounts.total),
+    fulfillmentStatus: 'unfulfilled',
+    ...amounts,
+    shipping: order.shipping,
+    paid: 0,
+    refunded: 0,
+    note: order.note ?? null,
+    metadata: order.metadata,
+    placedAt: order.placedAt === undefined ? now : new Date(order.placedAt),
+    createdAt: now,
+    updatedAt: now,
+    lines: lines.map((line, index) => ({ ...line, orderId: id, orderVersion: 1, position: index + 1 })),
+  };
+}

@@ -1,0 +1,36 @@
+import type { SubjectState } from '../database/event.js';
+import type { Role, User, UserStatus } from './user.entity.js';
+
+/** A user as events record it and clients see it. */
+export interface UserState extends SubjectState {
+  readonly name: string;
+  readonly email: string;
+  readonly role: Role;
+  readonly status: UserStatus;
+}
+
+declare module '../database/event.js' {
+  interface EventStates {
+    'user.created': UserState;
+    'user.updated': UserState;
+  }
+}
+
+/** The state of a user's row. */
+export function userState(user: User): UserState {
+  return {
+    id: user.id,
+    name: user.name,
+    email: user.email,
+    role: user.role,
+    status: user.status,
+    version: user.version,
+    createdAt: user.createdAt.toISOString(),
+    updatedAt: user.updatedAt.toISOString(),
+  };
+}
+
+/** A user's event in words. */
+export function summarizeUserEvent(action: string, state: UserState): string {
+  return action === 'user.created' ? `User created as ${state.role}` : 'User updated';
+}

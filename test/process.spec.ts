@@ -1,0 +1,179 @@
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { access, readFile, stat } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
+import { lines } from './support/samples.js';
+import { createFolder, eventually, postmasterOf, type ServiceProcess, startProcess } from './support/process.js';
+
+let folder: string;
+let remove: () => Promise<void>;
+const started: ServiceProcess[] = [];
+
+beforeEach(async () => {
+  ({ folder, remove } = await createFolder());
+});
+afterEach(async () => {
+  for (const service of started.splice(0)) {
+    service.process.kill('SIGTERM');
+    await service.exited();
+  }
+  await remove();
+});
+
+function start(environment: Record<string, string> = {}): ServiceProcess {
+  const service = startProcess(folder, environment);
+  started.push(service);
+  return service;
+}
+
+async function send(url: string, path: string, body: object): Promise<{ status: number; body: { id: string } }> {
+  const response = await fetch(url + path, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', 'Idempotency-Key': randomUUID() },
+    body: JSON.stringify(body),
+  });
+  return { status: response.status, body: (await response.json()) as { id: string } };
+}
+
+async function placeOrder(url: string): Promise<string> {
+  const user = await send(url, '/v1/users', { name: 'Ada', email: `${randomUUID()}@example.com` });
+  const order = await send(url, '/v1/orders', { userId: user.body.id, currency: 'EUR', lines });
+  if (order.status !== 201) throw new Error(`${order.status}: ${JSON.stringify(order.body)}`);
+  return order.body.id;
+}
+
+async function statusOf(url: string): Promise<number> {
+  return (await fetch(url)).status;
+}
+
+describe('without any configuration', () => {
+  it('starts with a database of its own, and finds the data again', async () => {
+    const first = start();
+    const url = await first.listening();
+    expect(await statusOf(`${url}/health/startup`)).toBe(200);
+    const root = await fetch(url, { redirect: 'manual' });
+    expect([root.status, root.headers.get('location')]).toEqual([302, '/docs']);
+    expect(await statusOf(`${url}/docs`)).toBe(200);
+    const order = await placeOrder(url);
+
+    const databaseUrl = (await readFile(join(folder, '.ordo/database-url'), 'utf8')).trim();
+    expect((await stat(join(folder, '.ordo/database-url'))).mode & 0o777).toBe(0o600);
+    const client = new pg.Client({ connectionString: databaseUrl });
+    await client.connect();
+    const { rows } = await client.query('SELECT rolsuper FROM pg_roles WHERE rolname = current_user');
+    expect(rows).toEqual([{ rolsuper: true }]);
+    await client.end();
+
+    first.process.kill('SIGTERM');
+    expect(await first.exited()).toBe(0);
+    await expect(access(join(folder, '.ordo/database-url'))).rejects.toThrow();
+    await expect(postmasterOf(folder)).rejects.toThrow();
+
+    const again = await start().listening();
+    expect(await statusOf(`${again}/v1/orders/${order}`)).toBe(200);
+  });
+
+  it('loses no acknowledged order to kill -9 of the service', async () => {
+    const first = start();
+    const order = await placeOrder(await first.listening());
+    const postmaster = await postmasterOf(folder);
+    first.process.kill('SIGKILL');
+    await first.exited();
+    const url = await start().listening();
+    expect(await postmasterOf(folder)).toBe(postmaster);
+    expect(await statusOf(`${url}/v1/orders/${order}`)).toBe(200);
+  });
+
+  it('serves again in the same process after kill -9 of PostgreSQL', async () => {
+    const url = await start().listening();
+    const order = await placeOrder(url);
+    process.kill(await postmasterOf(folder), 'SIGKILL');
+    const seen = new Set<number>();
+    await eventually(async () => {
+      const status = await statusOf(`${url}/v1/orders/${order}`);
+      seen.add(status);
+      expect(status).toBe(200);
+      await placeOrder(url);
+      expect(await statusOf(`${url}/health/ready`)).toBe(200);
+    });
+    expect([...seen].filter((status) => status !== 200 && status !== 503)).toEqual([]);
+  });
+});
+
+describe('a start that cannot go on ends with one line and exit code 1', () => {
+  async function refusal(environment: Record<string, string>): Promise<string> {
+    const service = start(environment);
+    expect(await service.exited()).toBe(1);
+    const words = service.lines.filter((line) => !line.startsWith('{'));
+    expect(words).toHaveLength(1);
+    return words[0] ?? '';
+  }
+
+  it.each(['PORT', 'METRICS_PORT'])('%s is taken', async (variable) => {
+    const squatter = createServer().listen(0, '127.0.0.1');
+    await once(squatter, 'listening');
+    const { port } = squatter.address() as AddressInfo;
+    expect(await refusal({ [variable]: String(port) })).toContain(`Port ${port} is taken by another program: set ${variable}`);
+    await expect(postmasterOf(folder)).rejects.toThrow();
+    squatter.close();
+  });
+
+  it('a variable is wrong', async () => {
+    expect(await refusal({ REQUEST_TIMEOUT_MS: 'soon' })).toMatch(/REQUEST_TIMEOUT_MS must be an integer/);
+  });
+
+  it('production has no database', async () => {
+    expect(await refusal({ NODE_ENV: 'production' })).toMatch(/DATABASE_URL/);
+  });
+});
+
+describe('told to stop', () => {
+  it('finishes what it has begun, answers that it is not ready, and exits with 0, however often it is told', async () => {
+    const service = start({ SHUTDOWN_DELAY_MS: '700' });
+    const url = await service.listening();
+    const { port } = new URL(url);
+    // Half a request: the service waits for the rest of it.
+    const socket = connect(Number(port), '127.0.0.1');
+    const body = JSON.stringify({ name: 'Ada', email: 'half@example.com' });
+    socket.write(
+      `POST /v1/users HTTP/1.1\r\nHost: ordo\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`,
+    );
+    await once(socket, 'connect');
+    service.process.kill('SIGTERM');
+    service.process.kill('SIGTERM');
+    const answer = await eventually(async () => {
+      const ready = await fetch(`${url}/health/ready`);
+      expect(ready.status).toBe(503);
+      return ready;
+    });
+    expect(answer.headers.get('connection')).toBe('close');
+    service.process.kill('SIGINT');
+    await eventually(async () => {
+      await expect(fetch(`${url}/health/live`)).rejects.toThrow();
+    });
+    let received = '';
+    socket.on('data', (chunk: Buffer) => {
+      received += chunk.toString();
+    });
+    socket.write(body);
+    await once(socket, 'close');
+    expect(received).toMatch(/^HTTP\/1.1 201 /);
+    expect(await service.exited()).toBe(0);
+  });
+
+  it('does not wait longer than SHUTDOWN_TIMEOUT_MS for a client that never finishes', async () => {
+    const service = start({ SHUTDOWN_TIMEOUT_MS: '300' });
+    const url = await service.listening();
+    const socket = connect(Number(new URL(url).port), '127.0.0.1').on('error', () => undefined);
+    socket.write('POST /v1/users HTTP/1.1\r\nHost: ordo\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n');
+    await once(socket, 'connect');
+    await statusOf(`${url}/health/live`);
+    service.process.kill('SIGTERM');
+    await once(socket, 'close');
+    expect(await service.exited()).toBe(0);
+  });
+});

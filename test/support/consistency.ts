@@ -1,0 +1,55 @@
+import { expect } from '@jest/globals';
+import type { TestDatabase } from './database.js';
+
+interface Differences extends Record<string, unknown> {
+  subject: string;
+  difference: string;
+}
+
+/**
+ * What must hold whatever happened: every subject has as many events as its version says, dense from 1, and its row
+ * equals the state of the newest one. Compared in SQL, member by member, apart from the service's own code.
+ */
+export async function expectConsistent(database: TestDatabase): Promise<void> {
+  const differences = await database.query<Differences>(`
+    WITH subjects AS (
+      SELECT 'user' AS type, id, version, jsonb_build_object(
+               'id', id, 'version', version, 'name', name, 'email', email, 'role', role, 'status', status,
+               'createdAt', created_at, 'updatedAt', updated_at) AS state
+        FROM users
+      UNION ALL
+      SELECT 'order', id, version, jsonb_build_object(
+               'id', id, 'version', version, 'userId', user_id, 'reference', reference, 'currency', currency,
+               'status', status, 'paymentStatus', payment_status, 'fulfillmentStatus', fulfillment_status,
+               'subtotal', subtotal, 'discount', discount, 'tax', tax, 'shipping', shipping, 'total', total,
+               'paid', paid, 'refunded', refunded, 'note', note, 'metadata', metadata,
+               'placedAt', placed_at, 'createdAt', created_at, 'updatedAt', updated_at,
+               'lines', (SELECT jsonb_agg(jsonb_build_object(
+                   'position', position, 'sku', sku, 'name', name, 'quantity', quantity, 'unitPrice', unit_price,
+                   'discountPpm', discount_ppm, 'taxPpm', tax_ppm, 'subtotal', lines.subtotal,
+                   'discount', lines.discount, 'tax', lines.tax, 'total', lines.total, 'fulfilled', 0, 'refunded', 0)
+                   ORDER BY position) FROM order_lines AS lines WHERE order_id = orders.id))
+        FROM orders
+    ), events AS (
+      SELECT subject_type AS type, subject_id AS id, count(*) AS number, max(subject_version) AS newest
+        FROM audit_events GROUP BY subject_type, subject_id
+    ), newest AS (
+      SELECT subject_type AS type, subject_id AS id, convert_from(state, 'UTF8')::jsonb AS state,
+             entry, salt, audit_events.state AS bytes
+        FROM audit_events JOIN events ON subject_id = events.id AND subject_version = newest
+    )
+    SELECT coalesce(subjects.type, events.type) || ' ' || id AS subject, 'version and number of events' AS difference
+      FROM subjects FULL JOIN events USING (type, id)
+      WHERE (version = number AND version = newest) IS NOT TRUE
+    UNION ALL
+    SELECT type || ' ' || id, 'row and newest state: ' || key
+      FROM subjects JOIN newest USING (type, id),
+           jsonb_object_keys(subjects.state || newest.state) AS key
+      WHERE subjects.state -> key IS DISTINCT FROM
+            CASE WHEN key IN ('createdAt', 'updatedAt', 'placedAt')
+                 THEN to_jsonb((newest.state ->> key)::timestamptz) ELSE newest.state -> key END
+    UNION ALL
+    SELECT type || ' ' || id, 'entry and state hash' FROM newest
+      WHERE convert_from(entry, 'UTF8')::jsonb ->> 'stateHash' <> encode(sha256(salt || bytes), 'hex')`);
+  expect(differences).toEqual([]);
+}

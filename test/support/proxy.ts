@@ -1,0 +1,64 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+
+/** A TCP proxy in front of PostgreSQL that can cut a connection at a chosen moment. */
+export interface CuttingProxy {
+  /** The database's URL, through the proxy. */
+  readonly url: string;
+  /**
+   * Cuts the first connection on which these bytes go by, before they reach the other side; resolves when it has.
+   * `request` goes to the database, `answer` comes from it.
+   */
+  cutAt(direction: 'request' | 'answer', bytes: string): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Starts a proxy for the database at `url`, which cuts nothing until it is told to. */
+export async function startProxy(url: string): Promise<CuttingProxy> {
+  const target = new URL(url);
+  const sockets = new Set<Socket>();
+  let trap: { direction: string; bytes: Buffer; sprung: () => void } | undefined;
+
+  function forward(direction: string, from: Socket, to: Socket): void {
+    sockets.add(from);
+    from.on('data', (chunk: Buffer) => {
+      if (trap?.direction === direction && chunk.includes(trap.bytes)) {
+        from.destroy();
+        to.destroy();
+        trap.sprung();
+        trap = undefined;
+      } else {
+        to.write(chunk);
+      }
+    });
+    from.on('error', () => to.destroy());
+    from.on('close', () => {
+      sockets.delete(from);
+      to.destroy();
+    });
+  }
+
+  const server = createServer((client) => {
+    const database = connect(Number(target.port), target.hostname);
+    forward('request', client, database);
+    forward('answer', database, client);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  target.host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const through = target.href;
+  target.href = url;
+
+  return {
+    url: through,
+    cutAt: (direction, bytes) =>
+      new Promise((resolve) => {
+        trap = { direction, bytes: Buffer.from(bytes), sprung: resolve };
+      }),
+    async stop() {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+      await once(server, 'close');
+    },
+  };
+}
