@@ -1,7 +1,7 @@
 import type { Server } from 'node:http';
+import { ConsoleLogger } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import { SwaggerModule } from '@nestjs/swagger';
 import compression from 'compression';
 import type { NextFunction, Request, Response } from 'express';
 import helmet from 'helmet';
@@ -9,17 +9,17 @@ import { Logger } from 'nestjs-pino';
 import { AppModule } from './app.module.js';
 import type { ServiceConfig } from './config/config.js';
 import { answerClientErrors } from './http/client-errors.js';
-import { openApiDocument } from './http/openapi-document.js';
+import { serveDocs } from './http/docs-page.js';
 import { RequestLog } from './http/request-log.middleware.js';
 
 /** The service, ready to listen. Throws when the database stays out of reach for half a minute. */
 export async function createApp(config: ServiceConfig): Promise<NestExpressApplication> {
   const app = await NestFactory.create<NestExpressApplication>(AppModule.with(config), {
     bodyParser: false,
-    bufferLogs: true,
     abortOnError: false,
+    // Until the service's own logger is in place; the list of routes and modules is no news.
+    logger: new ConsoleLogger({ json: true, colors: false, logLevels: ['warn', 'error', 'fatal'] }),
   });
-  app.useLogger(app.get(Logger));
   // Entity tags are versions, made by the service; Express would hash every body.
   app.set('etag', false);
 
@@ -42,17 +42,14 @@ export async function createApp(config: ServiceConfig): Promise<NestExpressAppli
     next();
   });
 
-  SwaggerModule.setup('docs', app, openApiDocument, {
-    jsonDocumentUrl: 'docs-json',
-    raw: ['json'],
-    customSiteTitle: 'Ordo API',
-    swaggerOptions: { displayRequestDuration: true, tryItOutEnabled: true },
-  });
+  serveDocs(app);
   app.use(/^\/$/, (_request: Request, response: Response) => {
     response.redirect('/docs');
   });
 
   tuneServer(app.getHttpServer(), config);
+  await app.init();
+  app.useLogger(app.get(Logger));
   return app;
 }
 

@@ -29,8 +29,9 @@ async function main(): Promise<void> {
   const embedded = given.DATABASE_URL === undefined ? await startDatabase() : undefined;
   try {
     const config = await complete(given, embedded);
-    const app = await createApp(config);
-    await listen(app, config);
+    // Told to stop while it still waits for its database, the process goes at once.
+    const app = await Promise.race([startService(config), toldToStop.then(() => undefined)]);
+    if (app === undefined) return;
     await toldToStop;
     await shutDown(app, config.SHUTDOWN_DELAY_MS, config.SHUTDOWN_TIMEOUT_MS);
   } finally {
@@ -62,8 +63,8 @@ async function complete(given: Config, embedded: EmbeddedDatabase | undefined): 
     : { ...given, HOST: given.HOST ?? '127.0.0.1', DATABASE_URL: embedded.serviceUrl, ORDO_SECRET: secret };
 }
 
-async function listen(app: NestExpressApplication, config: ServiceConfig): Promise<void> {
-  await app.init();
+async function startService(config: ServiceConfig): Promise<NestExpressApplication> {
+  const app = await createApp(config);
   await free('METRICS_PORT', config.METRICS_PORT, () =>
     app.get(MetricsServer).listen(config.METRICS_PORT, config.HOST),
   );
@@ -71,6 +72,7 @@ async function listen(app: NestExpressApplication, config: ServiceConfig): Promi
   const { port } = app.getHttpServer().address() as AddressInfo;
   const logger = await app.resolve(PinoLogger);
   logger.info(`Ordo listens on http://localhost:${port}; try it at http://localhost:${port}/docs`);
+  return app;
 }
 
 /** Says in one line what to do about an address that cannot be listened on. */

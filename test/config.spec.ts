@@ -38,7 +38,9 @@ describe('the configuration', () => {
   it('refuses production without a database, and a database without a secret, naming the variable', () => {
     expect(fault({ NODE_ENV: 'production' })).toContain('DATABASE_URL');
     expect(fault({ DATABASE_URL })).toContain('ORDO_SECRET');
-    expect(readConfig({ NODE_ENV: 'production', DATABASE_URL, ORDO_SECRET: SECRET })).toMatchObject({ DATABASE_URL });
+    expect(readConfig({ NODE_ENV: 'production', DATABASE_URL, ORDO_SECRET: SECRET })).toMatchObject({
+      DATABASE_URL,
+    });
   });
 
   it.each([

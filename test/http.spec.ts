@@ -460,7 +460,7 @@ describe('when the database goes away', () => {
   it('for a moment, requests get their answer or 503, and retries place each order once', async () => {
     const keys = Array.from({ length: 20 }, () => randomUUID());
     const statuses = new Set<number>();
-    for (let round = 0; round < 4; round++) {
+    for (let round = 0; round < 8; round++) {
       const racing = keys.map(async (key) => {
         const answer = await place(key);
         if (answer.status === 503) expect(answer.get('Retry-After')).toMatch(/^\d+$/);

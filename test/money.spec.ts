@@ -21,7 +21,12 @@ describe('the amounts of a line', () => {
   it('round half up, once per component', () => {
     const line = { quantity: 1, unitPrice: 5, discountPpm: 100_000, taxPpm: 0 };
     expect(priceLine(line)).toEqual({ subtotal: 5, discount: 1, tax: 0, total: 4 });
-    expect(priceLine({ ...line, discountPpm: 99_999 })).toEqual({ subtotal: 5, discount: 0, tax: 0, total: 5 });
+    expect(priceLine({ ...line, discountPpm: 99_999 })).toEqual({
+      subtotal: 5,
+      discount: 0,
+      tax: 0,
+      total: 5,
+    });
     expect(priceLine({ quantity: 3, unitPrice: 1_299, discountPpm: 50_000, taxPpm: 190_000 })).toEqual({
       subtotal: 3_897,
       discount: 195,
@@ -42,7 +47,9 @@ describe('the amounts of a line', () => {
           expect(() => priceLine(line)).toThrow(Problem);
         } else {
           const amounts = priceLine(line);
-          expect([amounts.subtotal, amounts.discount, amounts.tax, amounts.total].map(BigInt)).toEqual(expected);
+          expect([amounts.subtotal, amounts.discount, amounts.tax, amounts.total].map(BigInt)).toEqual(
+            expected,
+          );
         }
       }),
     );

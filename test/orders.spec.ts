@@ -37,7 +37,16 @@ describe('placing an order', () => {
       paymentStatus: 'unpaid',
       fulfillmentStatus: 'unfulfilled',
       lines: [
-        { ...lines[0], position: 1, subtotal: 3_897, discount: 195, tax: 703, total: 4_405, fulfilled: 0, refunded: 0 },
+        {
+          ...lines[0],
+          position: 1,
+          subtotal: 3_897,
+          discount: 195,
+          tax: 703,
+          total: 4_405,
+          fulfilled: 0,
+          refunded: 0,
+        },
         {
           ...lines[1],
           position: 2,
@@ -171,7 +180,12 @@ describe('cancelling an order', () => {
   it('takes no body or an empty object, and leaves nothing to do', async () => {
     const order = await placeOrder(service, user.id);
     const response = await service.send('post', `/v1/orders/${order.id}/cancel`).expect(200);
-    expect(response.body).toMatchObject({ status: 'cancelled', availableActions: [], version: 2, total: order.total });
+    expect(response.body).toMatchObject({
+      status: 'cancelled',
+      availableActions: [],
+      version: 2,
+      total: order.total,
+    });
     const other = await placeOrder(service, user.id);
     await service.send('post', `/v1/orders/${other.id}/cancel`).send({}).expect(200);
   });
@@ -194,7 +208,11 @@ describe('the past of an order', () => {
     const placed = await placeOrder(service, user.id, { metadata: { 'a/b': '1' } });
     id = placed.id;
     const patch = { note: 'Fragile', metadata: { 'a/b': '2', c: '3' } };
-    const updated = await service.send('patch', `/v1/orders/${id}`).set('If-Match', '"1"').send(patch).expect(200);
+    const updated = await service
+      .send('patch', `/v1/orders/${id}`)
+      .set('If-Match', '"1"')
+      .send(patch)
+      .expect(200);
     const cancelled = await service.send('post', `/v1/orders/${id}/cancel`).expect(200);
     versions = [placed, updated.body as OrderBody, cancelled.body as OrderBody];
   });
@@ -238,7 +256,8 @@ describe('the past of an order', () => {
   it('is there by instant: the last version at or before it', async () => {
     const first = versions[0] as OrderBody;
     const last = versions[2] as OrderBody;
-    const at = (instant: string) => service.send('get', `/v1/orders/${id}?asOf=${encodeURIComponent(instant)}`);
+    const at = (instant: string) =>
+      service.send('get', `/v1/orders/${id}?asOf=${encodeURIComponent(instant)}`);
     expect((await at(last.updatedAt).expect(200)).text).toBe(JSON.stringify(last));
     const before = new Date(Date.parse(first.createdAt) - 1).toISOString();
     await at(before).expect(404);

@@ -7,7 +7,13 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { lines } from './support/samples.js';
-import { createFolder, eventually, postmasterOf, type ServiceProcess, startProcess } from './support/process.js';
+import {
+  createFolder,
+  eventually,
+  postmasterOf,
+  type ServiceProcess,
+  startProcess,
+} from './support/process.js';
 
 let folder: string;
 let remove: () => Promise<void>;
@@ -30,7 +36,11 @@ function start(environment: Record<string, string> = {}): ServiceProcess {
   return service;
 }
 
-async function send(url: string, path: string, body: object): Promise<{ status: number; body: { id: string } }> {
+async function send(
+  url: string,
+  path: string,
+  body: object,
+): Promise<{ status: number; body: { id: string } }> {
   const response = await fetch(url + path, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json', 'Idempotency-Key': randomUUID() },
@@ -117,7 +127,9 @@ describe('a start that cannot go on ends with one line and exit code 1', () => {
     const squatter = createServer().listen(0, '127.0.0.1');
     await once(squatter, 'listening');
     const { port } = squatter.address() as AddressInfo;
-    expect(await refusal({ [variable]: String(port) })).toContain(`Port ${port} is taken by another program: set ${variable}`);
+    expect(await refusal({ [variable]: String(port) })).toContain(
+      `Port ${port} is taken by another program: set ${variable}`,
+    );
     await expect(postmasterOf(folder)).rejects.toThrow();
     squatter.close();
   });
@@ -169,7 +181,9 @@ describe('told to stop', () => {
     const service = start({ SHUTDOWN_TIMEOUT_MS: '300' });
     const url = await service.listening();
     const socket = connect(Number(new URL(url).port), '127.0.0.1').on('error', () => undefined);
-    socket.write('POST /v1/users HTTP/1.1\r\nHost: ordo\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n');
+    socket.write(
+      'POST /v1/users HTTP/1.1\r\nHost: ordo\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n',
+    );
     await once(socket, 'connect');
     await statusOf(`${url}/health/live`);
     service.process.kill('SIGTERM');

@@ -12,10 +12,20 @@ describe('creating a user', () => {
   it('answers 201 with the user, its place and its version', async () => {
     const response = await service
       .send('post', '/v1/users')
-      .send({ name: 'Grace Hopper', email: 'Grace@Example.com', role: 'staff', password: 'a long enough one' })
+      .send({
+        name: 'Grace Hopper',
+        email: 'Grace@Example.com',
+        role: 'staff',
+        password: 'a long enough one',
+      })
       .expect(201);
     const user = response.body as UserBody;
-    expect(user).toMatchObject({ name: 'Grace Hopper', email: 'Grace@Example.com', role: 'staff', status: 'active' });
+    expect(user).toMatchObject({
+      name: 'Grace Hopper',
+      email: 'Grace@Example.com',
+      role: 'staff',
+      status: 'active',
+    });
     expect(response.get('ETag')).toBe('"1"');
     expect(response.get('Location')).toBe(`/v1/users/${user.id}`);
     const read = await service.send('get', `/v1/users/${user.id}`).expect(200);

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest 
 import fc from 'fast-check';
 import type { Response } from 'supertest';
 import { DataSource } from 'typeorm';
+import type { ServiceConfig } from '../src/config/config.js';
 import { dataSourceOptions } from '../src/database/data-source.js';
 import { canonicalBytes } from '../src/database/entry.js';
 import type { Origin } from '../src/database/event.js';
@@ -17,7 +18,7 @@ import { type Placement, placeOrders, preparePlacement } from '../src/orders/pla
 import { Problem } from '../src/problems/problem.js';
 import { expectConsistent } from './support/consistency.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
-import { createFolder, eventually, startProcess } from './support/process.js';
+import { createFolder, eventually, type ServiceProcess, startProcess } from './support/process.js';
 import { type CuttingProxy, startProxy } from './support/proxy.js';
 import { createUser, lines, type OrderBody, placeOrder, type UserBody } from './support/samples.js';
 import { startService, type TestService } from './support/service.js';
@@ -43,6 +44,18 @@ afterAll(async () => {
   await expectConsistent(database);
   await database.drop();
 });
+
+const cleanups: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const cleanUp of cleanups.splice(0).reverse()) await cleanUp();
+});
+
+/** One more replica, until the test is over. */
+async function startReplica(settings: Partial<ServiceConfig>): Promise<TestService> {
+  const started = await startService(settings, database);
+  cleanups.push(() => started.stop());
+  return started;
+}
 
 /** Sends a placement; `body` is all of it but user, currency and lines. */
 async function place(on: TestService, key: string, body: object = {}): Promise<Response> {
@@ -81,10 +94,9 @@ async function holdUser(id: string): Promise<() => Promise<void>> {
   const client = await database.connect();
   await client.query('BEGIN');
   await client.query('SELECT FROM users WHERE id = $1 FOR UPDATE', [id]);
-  return async () => {
-    await client.query('COMMIT');
-    await client.end();
-  };
+  const release = () => client.end();
+  cleanups.push(release);
+  return release;
 }
 
 /** Waits until so many backends of the database wait for a lock. */
@@ -129,7 +141,7 @@ describe('one key', () => {
   });
 
   it('keeps a duplicate waiting, without a connection, for the answer to the first', async () => {
-    const small = await startService({ DATABASE_POOL_SIZE: 2 }, database);
+    const small = await startReplica({ DATABASE_POOL_SIZE: 2 });
     const [key, note] = [randomUUID(), randomUUID()];
     const release = await holdUser(user.id);
     const first = place(small, key, { note });
@@ -147,7 +159,6 @@ describe('one key', () => {
       expect(duplicate.get('Idempotency-Replayed')).toBe('true');
     }
     expect(await countPlaced(note)).toEqual(one);
-    await small.stop();
   });
 
   it('keeps a duplicate waiting for the answer that another replica gives', async () => {
@@ -745,11 +756,8 @@ describe('a connection that is lost', () => {
   let behindProxy: TestService;
   beforeEach(async () => {
     proxy = await startProxy(database.serviceUrl);
-    behindProxy = await startService({ DATABASE_URL: proxy.url }, database);
-  });
-  afterEach(async () => {
-    await behindProxy.stop();
-    await proxy.stop();
+    cleanups.push(() => proxy.stop());
+    behindProxy = await startReplica({ DATABASE_URL: proxy.url });
   });
 
   it.each([
@@ -791,11 +799,16 @@ describe('a process that is killed', () => {
     const note = randomUUID();
     const keys = times(200, () => randomUUID());
     const { folder, remove } = await createFolder();
+    cleanups.push(remove);
     const environment = {
       NODE_ENV: 'test',
       HOST: '127.0.0.1',
       DATABASE_URL: database.serviceUrl,
       ORDO_SECRET: 'a secret of the tests, 32 characters or more',
+    };
+    const kill = async ({ process, exited }: ServiceProcess) => {
+      process.kill('SIGKILL');
+      await exited();
     };
     const send = async (url: string, key: string) => {
       const response = await fetch(`${url}/v1/orders`, {
@@ -807,26 +820,24 @@ describe('a process that is killed', () => {
     };
 
     const doomed = startProcess(folder, environment);
+    cleanups.push(() => kill(doomed));
     const url = await doomed.listening();
     let answered = 0;
     const first = await Promise.allSettled(
       keys.map(async (key) => {
         const answer = await send(url, key);
-        if (++answered === 50) doomed.process.kill('SIGKILL');
+        if (++answered === 50) void kill(doomed);
         return answer;
       }),
     );
-    await doomed.exited();
     const acknowledged = first.filter(({ status }) => status === 'fulfilled').length;
     expect(acknowledged).toBeGreaterThanOrEqual(50);
     expect(acknowledged).toBeLessThan(200);
 
     const successor = startProcess(folder, environment);
+    cleanups.push(() => kill(successor));
     const again = await successor.listening();
     const second = await Promise.all(keys.map((key) => send(again, key)));
-    successor.process.kill('SIGTERM');
-    await successor.exited();
-    await remove();
     for (const [index, answer] of second.entries()) {
       expect(answer.status).toBe(201);
       const before = first[index];
@@ -838,7 +849,7 @@ describe('a process that is killed', () => {
 
 describe('the purge of keys', () => {
   it('forgets those past their time, and only those', async () => {
-    const purging = await startService({ IDEMPOTENCY_TTL_HOURS: 2 }, database);
+    const purging = await startReplica({ IDEMPOTENCY_TTL_HOURS: 2 });
     const [scope, key, note] = [randomUUID(), randomUUID(), randomUUID()];
     await place(purging, key, { note });
     await database.query(
@@ -864,6 +875,5 @@ describe('the purge of keys', () => {
     expect(anew.status).toBe(201);
     expect(anew.get('Idempotency-Replayed')).toBeUndefined();
     expect((await countPlaced(note)).orders).toBe(2);
-    await purging.stop();
   });
 });

@@ -28,7 +28,7 @@ export class AuditController {
   }
 
   @Get(':id')
-  @IdParameter()
+  @IdParameter('audit/events')
   @Operation({ summary: 'Get an event', answer: AuditEventResponse, problems: ['not-found'] })
   async get(@Id() id: string): Promise<AuditEventResponse> {
     return this.audit.get(id);

@@ -1,6 +1,6 @@
 import { open, stat } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { ApiClient } from './import/api-client.js';
+import { ApiClient, Unreachable } from './import/api-client.js';
 import { failure, Importer, type Outcome } from './import/importer.js';
 import { forEachAtOnce, type Line, readLines } from './import/lines.js';
 import { type ImportedOrder, LineFailure, parseOrder } from './import/order.js';
@@ -48,6 +48,11 @@ async function importFile({ file, url, concurrency }: Arguments): Promise<void> 
       order = parseOrder(line.bytes);
       if (order !== undefined) orders[await importer.place(order)] += 1;
     } catch (error) {
+      if (error instanceof Unreachable) {
+        throw new Error(`${error.message}; run the import again to go on: nothing is placed twice`, {
+          cause: error,
+        });
+      }
       if (!(error instanceof LineFailure)) throw error;
       orders.failed += 1;
       progress.tell(describe(line, order, error));

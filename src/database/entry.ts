@@ -41,6 +41,6 @@ export function encodeEvent(
 }
 
 /** Hex SHA-256 of salt || state. */
-export function stateHash(salt: Buffer, state: Buffer): string {
+function stateHash(salt: Buffer, state: Buffer): string {
   return createHash('sha256').update(salt).update(state).digest('hex');
 }

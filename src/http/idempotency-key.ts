@@ -43,7 +43,7 @@ export class IdempotencyKeyPipe implements PipeTransform<KeyedRequest, Idempoten
 }
 
 /** The key in the header: bare, or quoted as a structured-field string, 1 to 255 printable ASCII characters. */
-export function parseKey(header: string): string {
+function parseKey(header: string): string {
   const quoted = /^"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"$/.exec(header);
   const key = quoted?.[1]?.replace(/\\(["\\])/g, '$1') ?? header;
   if (!/^[\x20-\x7e]{1,255}$/.test(key)) {

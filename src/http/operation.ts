@@ -1,6 +1,7 @@
 import { applyDecorators, type Type } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import {
+  ApiBody,
   ApiConsumes,
   ApiExtraModels,
   ApiHeader,
@@ -9,6 +10,7 @@ import {
   getSchemaPath,
 } from '@nestjs/swagger';
 import { type ProblemCode, problemKinds } from '../problems/catalogue.js';
+import { EXAMPLE_KEY } from './examples.js';
 import { ProblemBody } from './problem.dto.js';
 
 /** What a route takes and answers, for the OpenAPI document and for the checks that follow from it. */
@@ -24,7 +26,12 @@ interface OperationOptions {
   readonly subject?: boolean;
   /** Query parameters are refused unless the route says that it takes some. */
   readonly query?: boolean;
-  readonly body?: 'json' | 'merge-patch';
+  readonly body?: {
+    readonly type: Type;
+    readonly example: object;
+    readonly mergePatch?: true;
+    readonly optional?: true;
+  };
   readonly key?: 'required' | 'optional';
   readonly ifMatch?: 'required' | 'optional';
   /** Codes beside those that follow from the options above. */
@@ -42,9 +49,7 @@ export function Operation(options: OperationOptions): MethodDecorator & ClassDec
     TakesQuery(options.query ?? false),
     ApiOperation({ summary, ...(description !== undefined && { description }) }),
     ApiExtraModels(ProblemBody, answer),
-    ...(options.body === 'merge-patch'
-      ? [ApiConsumes('application/json', 'application/merge-patch+json')]
-      : []),
+    ...(options.body ? requestBody(options.body) : []),
     ...requestHeaders(options, reads),
     ApiResponse({
       status: options.creates ? 201 : 200,
@@ -64,6 +69,11 @@ export function Operation(options: OperationOptions): MethodDecorator & ClassDec
 const text = (description: string) => ({ description, schema: { type: 'string' as const } });
 const always = (description: string) => ({ ...text(description), required: true });
 
+function requestBody({ type, example, mergePatch, optional }: NonNullable<OperationOptions['body']>) {
+  const body = ApiBody({ type, required: !optional, examples: { example: { value: example } } });
+  return mergePatch ? [ApiConsumes('application/json', 'application/merge-patch+json'), body] : [body];
+}
+
 function requestHeaders({ key, ifMatch }: OperationOptions, reads: boolean) {
   const headers = [];
   if (key !== undefined) {
@@ -72,7 +82,7 @@ function requestHeaders({ key, ifMatch }: OperationOptions, reads: boolean) {
         name: 'Idempotency-Key',
         required: key === 'required',
         description: 'Makes a retry safe: one key, one change. 1 to 255 printable ASCII characters.',
-        example: 'a-key-of-your-own',
+        example: EXAMPLE_KEY,
       }),
     );
   }

@@ -4,6 +4,7 @@ import { EventResponse } from '../audit/history.dto.js';
 import { History, type Moment } from '../audit/history.js';
 import type { Origin } from '../database/event.js';
 import type { IdempotentRequest } from '../database/idempotency.js';
+import { EXAMPLE_IDS } from '../http/examples.js';
 import { Cursors, type Page } from '../http/cursors.js';
 import { Id, IdParameter } from '../http/id.js';
 import { OptionalKey, RequiredKey } from '../http/idempotency-key.js';
@@ -17,6 +18,23 @@ import { summarizeOrderEvent } from './order.events.js';
 import { OrderResponse, toResponse } from './order.response.dto.js';
 import { CancelOrder, OrderMoment, OrderQuery, PlaceOrder, UpdateOrder } from './orders.dto.js';
 import { OrdersService } from './orders.service.js';
+
+const EXAMPLE_ORDER = {
+  userId: EXAMPLE_IDS.users,
+  currency: 'EUR',
+  lines: [
+    {
+      sku: 'TEA-250',
+      name: 'Green tea, 250 g',
+      quantity: 3,
+      unitPrice: 1_299,
+      discountPpm: 50_000,
+      taxPpm: 190_000,
+    },
+  ],
+  shipping: 490,
+  metadata: { channel: 'web' },
+};
 
 @ApiTags('Orders')
 @Controller('v1/orders')
@@ -35,7 +53,7 @@ export class OrdersController {
     answer: OrderResponse,
     creates: true,
     subject: true,
-    body: 'json',
+    body: { type: PlaceOrder, example: EXAMPLE_ORDER },
     key: 'required',
     problems: ['already-exists', 'money-overflow'],
   })
@@ -64,7 +82,7 @@ export class OrdersController {
   }
 
   @Get(':id')
-  @IdParameter()
+  @IdParameter('orders')
   @Operation({
     summary: 'Get an order as it is, or as it was',
     answer: OrderResponse,
@@ -77,12 +95,12 @@ export class OrdersController {
   }
 
   @Patch(':id')
-  @IdParameter()
+  @IdParameter('orders')
   @Operation({
     summary: 'Change the note and metadata of an order (JSON merge patch)',
     answer: OrderResponse,
     subject: true,
-    body: 'merge-patch',
+    body: { type: UpdateOrder, example: { note: 'Leave at the side door' }, mergePatch: true },
     ifMatch: 'required',
     problems: ['not-found'],
   })
@@ -98,12 +116,12 @@ export class OrdersController {
 
   @Post(':id/cancel')
   @HttpCode(200)
-  @IdParameter()
+  @IdParameter('orders')
   @Operation({
     summary: 'Cancel an order',
     answer: OrderResponse,
     subject: true,
-    body: 'json',
+    body: { type: CancelOrder, example: {}, optional: true },
     key: 'optional',
     ifMatch: 'optional',
     problems: ['not-found', 'illegal-transition'],
@@ -120,7 +138,7 @@ export class OrdersController {
   }
 
   @Get(':id/events')
-  @IdParameter()
+  @IdParameter('orders')
   @Operation({
     summary: 'What happened to an order, oldest first',
     answer: EventResponse,

@@ -78,7 +78,7 @@ export class PlaceOrderLine {
 
 export class PlaceOrder {
   /** Whose order it is. Required as long as nobody is signed in. */
-  @ApiPropertyOptional({ format: 'uuid', example: '00000000-0000-7000-8000-000000000000' })
+  @ApiPropertyOptional({ format: 'uuid' })
   @IsPresent()
   @IsUUID()
   userId?: string;

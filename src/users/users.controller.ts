@@ -31,7 +31,7 @@ export class UsersController {
     answer: UserResponse,
     creates: true,
     subject: true,
-    body: 'json',
+    body: { type: CreateUser, example: { name: 'Ada Lovelace', email: 'ada@example.com' } },
     key: 'optional',
     problems: ['already-exists'],
   })
@@ -58,19 +58,19 @@ export class UsersController {
   }
 
   @Get(':id')
-  @IdParameter()
+  @IdParameter('users')
   @Operation({ summary: 'Get a user', answer: UserResponse, subject: true, problems: ['not-found'] })
   async get(@Id() id: string): Promise<UserResponse> {
     return toResponse(await this.users.get(id));
   }
 
   @Patch(':id')
-  @IdParameter()
+  @IdParameter('users')
   @Operation({
     summary: 'Change a user (JSON merge patch)',
     answer: UserResponse,
     subject: true,
-    body: 'merge-patch',
+    body: { type: UpdateUser, example: { name: 'Ada King' }, mergePatch: true },
     ifMatch: 'required',
     problems: ['not-found', 'already-exists'],
   })
@@ -85,7 +85,7 @@ export class UsersController {
   }
 
   @Get(':id/events')
-  @IdParameter()
+  @IdParameter('users')
   @Operation({
     summary: 'What happened to a user, oldest first',
     answer: EventResponse,

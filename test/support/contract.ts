@@ -34,26 +34,32 @@ export function expectContract(method: string, path: string, response: Response)
   const answer = findAnswer(method, path, response.status);
   if (answer === undefined) throw new Error(`${where} is not in openapi.json`);
 
-  for (const [name, header] of Object.entries(answer.headers ?? {})) {
-    if (header.required && response.get(name) === undefined) throw new Error(`${where} lacks the header ${name}`);
-  }
-  for (const name of CONTRACT_HEADERS) {
-    if (response.get(name) !== undefined && answer.headers?.[name] === undefined) {
-      throw new Error(`${where} has the header ${name}, which openapi.json does not tell of`);
-    }
-  }
-
+  expectHeaders(where, answer, response);
   const type = response.type;
   const media = answer.content?.[type];
   if (media === undefined) {
-    if (answer.content === undefined && response.text === '') return;
+    if (answer.content === undefined && !response.text) return;
     throw new Error(`${where} has the type ${type}, which openapi.json does not tell of`);
   }
   // HEAD: there is no body to look at.
   if (method === 'head') return;
   const validate = validatorOf(media.schema);
   if (!validate(response.body)) {
-    throw new Error(`${where} is not as openapi.json says: ${ajv.errorsText(validate.errors)}\n${response.text}`);
+    throw new Error(
+      `${where} is not as openapi.json says: ${ajv.errorsText(validate.errors)}\n${response.text}`,
+    );
+  }
+}
+
+function expectHeaders(where: string, answer: Answer, response: Response): void {
+  for (const [name, header] of Object.entries(answer.headers ?? {})) {
+    if (header.required && response.get(name) === undefined)
+      throw new Error(`${where} lacks the header ${name}`);
+  }
+  for (const name of CONTRACT_HEADERS) {
+    if (response.get(name) !== undefined && answer.headers?.[name] === undefined) {
+      throw new Error(`${where} has the header ${name}, which openapi.json does not tell of`);
+    }
   }
 }
 
@@ -73,7 +79,9 @@ function findAnswer(method: string, path: string, status: number): Answer | unde
 function validatorOf(schema: object): ValidateFunction {
   const known = validators.get(schema);
   if (known) return known;
-  const absolute: unknown = JSON.parse(JSON.stringify(schema).replaceAll('"#/components/', '"openapi#/components/'));
+  const absolute: unknown = JSON.parse(
+    JSON.stringify(schema).replaceAll('"#/components/', '"openapi#/components/'),
+  );
   const validate = ajv.compile(absolute as object);
   validators.set(schema, validate);
   return validate;

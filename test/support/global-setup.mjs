@@ -1,7 +1,10 @@
 import { chmod, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { grantServiceRole, startEmbeddedDatabase } from '../../dist/src/database/embedded/embedded-database.js';
+import {
+  grantServiceRole,
+  startEmbeddedDatabase,
+} from '../../dist/src/database/embedded/embedded-database.js';
 import { migrate } from '../../dist/src/database/migrate.js';
 
 /**

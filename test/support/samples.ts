@@ -29,7 +29,14 @@ export interface OrderBody {
 
 /** Two lines whose discount and tax do not come out even. */
 export const lines = [
-  { sku: 'TEA-250', name: 'Green tea, 250 g', quantity: 3, unitPrice: 1_299, discountPpm: 50_000, taxPpm: 190_000 },
+  {
+    sku: 'TEA-250',
+    name: 'Green tea, 250 g',
+    quantity: 3,
+    unitPrice: 1_299,
+    discountPpm: 50_000,
+    taxPpm: 190_000,
+  },
   { sku: 'CUP-1', name: 'Cup', quantity: 1, unitPrice: 799, taxPpm: 70_000 },
 ];
 
@@ -41,7 +48,11 @@ export async function createUser(service: TestService, members: object = {}): Pr
 }
 
 /** Places an order for the user under a key of its own and returns it. */
-export async function placeOrder(service: TestService, userId: string, members: object = {}): Promise<OrderBody> {
+export async function placeOrder(
+  service: TestService,
+  userId: string,
+  members: object = {},
+): Promise<OrderBody> {
   const response = await service
     .send('post', '/v1/orders')
     .set('Idempotency-Key', randomUUID())

@@ -1,4 +1,3 @@
-import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import request, { type Test } from 'supertest';
@@ -40,15 +39,20 @@ export async function startService(
     ...settings,
   });
   await app.listen(0, '127.0.0.1');
-  const { port } = (app.getHttpServer() as Server).address() as AddressInfo;
+  const { port } = app.getHttpServer().address() as AddressInfo;
   const url = `http://127.0.0.1:${port}`;
   return {
     url,
     app,
     database,
-    send: (method, path) => request(url)[method](path).expect((response) => expectContract(method, path, response)),
+    send(method, path) {
+      const test = request(url)[method](path);
+      return test.expect((response) => {
+        expectContract(method, path, response);
+      });
+    },
     async stop() {
-      (app.getHttpServer() as Server).closeAllConnections();
+      app.getHttpServer().closeAllConnections();
       await app.close();
       if (shared !== undefined) return;
       await expectConsistent(database);

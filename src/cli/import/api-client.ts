@@ -33,11 +33,11 @@ export class ApiClient {
 
   /**
    * The last answer, whatever its status. Throws `LineFailure` when none came, or `Unreachable` when nobody else has
-   * had an answer in the meantime either.
+   * had an answer since the first attempt failed either.
    */
   async send(method: 'GET' | 'POST', path: string, call: Call = {}): Promise<Answer> {
     const { attempts = ATTEMPTS } = call;
-    const answersBefore = this.answers;
+    let answersBefore: number | undefined;
     for (let attempt = 1; ; attempt += 1) {
       const backoff = 250 * 2 ** (attempt - 1) * (0.5 + Math.random() / 2);
       let wait = backoff;
@@ -49,6 +49,7 @@ export class ApiClient {
         wait = retryAfter(response) ?? backoff;
         if (wait > LONGEST_WAIT_MS) return answer;
       } catch (error) {
+        answersBefore ??= this.answers;
         if (attempt === attempts) {
           const failure = `${this.base} cannot be reached (${reasonOf(error)})`;
           throw this.answers === answersBefore ? new Unreachable(failure) : new LineFailure(failure);
@@ -63,6 +64,8 @@ export class ApiClient {
       method,
       headers: {
         Accept: 'application/json, application/problem+json',
+        // Compressing answers this small costs both sides more than it saves.
+        'Accept-Encoding': 'identity',
         ...(body !== undefined && { 'Content-Type': 'application/json' }),
         ...(idempotencyKey !== undefined && { 'Idempotency-Key': idempotencyKey }),
       },

@@ -1,0 +1,63 @@
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import { SwaggerModule } from '@nestjs/swagger';
+import { EXAMPLE_IDS, EXAMPLE_KEY } from './examples.js';
+import { openApiDocument } from './openapi-document.js';
+
+/** What Swagger UI hands to its interceptors, as far as they look at it. */
+interface PageRequest {
+  url: string;
+  body?: unknown;
+  headers: Record<string, string>;
+}
+interface PageResponse {
+  url: string;
+  obj?: { id?: string; data?: { id?: string }[] };
+}
+
+type Page = typeof globalThis & {
+  ui?: { getConfigs(): { exampleIds: Record<string, string>; exampleKey: string } };
+  lastIds?: Record<string, string>;
+};
+
+/** Serves Swagger UI at `/docs` and the contract at `/docs-json`. */
+export function serveDocs(app: NestExpressApplication): void {
+  SwaggerModule.setup('docs', app, openApiDocument, {
+    jsonDocumentUrl: 'docs-json',
+    raw: ['json'],
+    customSiteTitle: 'Ordo API',
+    swaggerOptions: {
+      displayRequestDuration: true,
+      tryItOutEnabled: true,
+      // Read by the two functions below, which run in the browser and see nothing of this file.
+      exampleIds: EXAMPLE_IDS,
+      exampleKey: EXAMPLE_KEY,
+      requestInterceptor,
+      responseInterceptor,
+    },
+  });
+}
+
+/* istanbul ignore next -- runs in the browser, from its own source text */
+/** Puts the ids that the page has seen last where an example says "an id", and a new key where it says "a key". */
+function requestInterceptor(request: PageRequest): PageRequest {
+  const page = globalThis as Page;
+  const { exampleIds, exampleKey } = page.ui?.getConfigs() ?? { exampleIds: {}, exampleKey: '' };
+  for (const [type, id] of Object.entries(page.lastIds ?? {})) {
+    const example = exampleIds[type] ?? '';
+    request.url = request.url.replace(example, id);
+    if (typeof request.body === 'string') request.body = request.body.replace(example, id);
+  }
+  if (request.headers['Idempotency-Key'] === exampleKey)
+    request.headers['Idempotency-Key'] = page.crypto.randomUUID();
+  return request;
+}
+
+/* istanbul ignore next -- runs in the browser, from its own source text */
+/** Remembers the id of the subject, or of the first one in a list, that an answer holds. */
+function responseInterceptor(response: PageResponse): PageResponse {
+  const page = globalThis as Page;
+  const type = /\/v1\/(users|orders|audit\/events)(\/[^/]+)?(\?.*)?$/.exec(response.url)?.[1];
+  const id = response.obj?.id ?? response.obj?.data?.[0]?.id;
+  if (type !== undefined && id !== undefined) page.lastIds = { ...page.lastIds, [type]: id };
+  return response;
+}

@@ -1,0 +1,9 @@
+/** Ids in examples, by the path of what they stand for; the page at `/docs` puts ids that exist in their place. */
+export const EXAMPLE_IDS = {
+  users: '00000000-0000-7000-8000-000000000001',
+  orders: '00000000-0000-7000-8000-000000000002',
+  'audit/events': '00000000-0000-7000-8000-000000000003',
+} as const;
+
+/** The idempotency key in examples; the page at `/docs` sends a new one instead. */
+export const EXAMPLE_KEY = 'a-key-of-your-own';
