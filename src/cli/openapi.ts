@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { NestFactory } from '@nestjs/core';
-import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
+import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { AppModule } from '../app.module.js';
 import { type ServiceConfig, readConfig } from '../config/config.js';
 import { runCommand } from './run-command.js';
@@ -38,5 +38,22 @@ async function makeDocument() {
     { operationIdFactory: (controller, method) => `${controller.replace('Controller', '')}_${method}` },
   );
   await app.close();
+  documentRequestId(document);
   return document;
+}
+
+/** Every answer, also one that a library documents, carries the id of its request. */
+function documentRequestId(document: OpenAPIObject): void {
+  const operations = Object.values(document.paths).flatMap((item) => [item.get, item.post, item.patch]);
+  for (const response of operations.flatMap((operation) => Object.values(operation?.responses ?? {}))) {
+    if (response === undefined || '$ref' in response) continue;
+    response.headers = {
+      'X-Request-Id': {
+        description: 'Id of the request, a UUID; also in the log and in problem bodies.',
+        required: true,
+        schema: { type: 'string', format: 'uuid' },
+      },
+      ...response.headers,
+    };
+  }
 }

@@ -1,4 +1,8 @@
-import { QueryFailedError } from 'typeorm';
+import {
+  QueryFailedError,
+  QueryRunnerAlreadyReleasedError,
+  QueryRunnerProviderAlreadyReleasedError,
+} from 'typeorm';
 
 /** PostgreSQL's error codes that Ordo acts upon (PostgreSQL manual, appendix A). */
 export const SqlState = {
@@ -6,12 +10,13 @@ export const SqlState = {
   deadlockDetected: '40P01',
   lockNotAvailable: '55P03',
   queryCanceled: '57014',
-  uniqueViolation: '23505',
-  foreignKeyViolation: '23503',
 } as const;
 
-/** Classes and codes that say "the database cannot serve now": connections, resources, shut-down, read-only. */
-const UNAVAILABLE_STATES = ['08', '53', '57P', '25006'];
+/**
+ * Classes and codes that say "the database cannot serve now": connections, resources, shut-down, read-only; and no
+ * such database or login, or not just now.
+ */
+const UNAVAILABLE_STATES = ['08', '53', '57P', '25006', '28', '3D000', '55000'];
 
 const UNAVAILABLE_ERRNOS = new Set([
   'ECONNREFUSED',
@@ -48,6 +53,9 @@ export function isRetryable(error: unknown): boolean {
 
 /** Whether the database cannot be reached, is going away or refuses for want of resources. */
 export function isDatabaseUnavailable(error: unknown): boolean {
+  // TypeORM lets go of a connection that dies between two statements of a transaction.
+  if (error instanceof QueryRunnerAlreadyReleasedError) return true;
+  if (error instanceof QueryRunnerProviderAlreadyReleasedError) return true;
   const code = textMember(error, 'code');
   if (code !== undefined) {
     return UNAVAILABLE_ERRNOS.has(code) || UNAVAILABLE_STATES.some((prefix) => code.startsWith(prefix));

@@ -8,6 +8,7 @@ import { isReserved } from './reserved-names.js';
 
 const BODY_LIMIT = '1mb';
 const MAX_DEPTH = 32;
+
 /**
  * Reads the JSON body of a matched route, so that an unknown path or method is answered as such before anything is
  * parsed. Refuses other media types and charsets (415), callers who do not accept JSON (406), more than 1 MB (413),

@@ -110,7 +110,6 @@ function requestHeaders({ key, ifMatch }: OperationOptions, reads: boolean) {
 
 function answerHeaders({ subject, page, creates, key }: OperationOptions) {
   return {
-    'X-Request-Id': always('Id of the request, a UUID; also in the log and in problem bodies.'),
     ...(subject && { ETag: always('The version in double quotes.') }),
     ...(page && { Link: text('The next page as `rel="next"`; absent on the last one.') }),
     ...(creates && { Location: always('Path of the new subject.') }),
@@ -157,7 +156,6 @@ function problemResponses(options: OperationOptions) {
       status,
       description: codes.map((code) => `\`${code}\``).join(', '),
       headers: {
-        'X-Request-Id': always('Id of the request, a UUID; also in the log.'),
         ...(codes.includes('version-mismatch') && { ETag: text('The current version in double quotes.') }),
         ...((status === 503 || codes.includes('idempotency-in-progress')) && {
           'Retry-After': text('Seconds to wait before the next attempt.'),
