@@ -4,6 +4,8 @@
 // times. dist/.sources holds the hash of everything that went into the build. `nest build` deletes dist/
 // first, so a failed or interrupted build leaves no hash behind and the next start builds again.
 //
+// Runs on its own, or before a program of dist/ in the same process: `node --import ./scripts/build-if-stale.mjs`.
+//
 //   --stamp   only records that dist/ was just built (after `npm run build`)
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -86,5 +88,10 @@ async function withLock(work) {
   }
 }
 
-if (process.argv.includes('--stamp')) writeFileSync(stamp, hashOfSources());
-else if (!isFresh()) process.exitCode = await withLock(() => (isFresh() ? 0 : build()));
+if (process.argv.includes('--stamp')) {
+  writeFileSync(stamp, hashOfSources());
+} else if (!isFresh()) {
+  const code = await withLock(() => (isFresh() ? 0 : build()));
+  // Also when it was imported before a program of dist/, which must not run then.
+  if (code !== 0) process.exit(code);
+}
