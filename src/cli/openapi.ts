@@ -5,6 +5,11 @@ import { AppModule } from '../app.module.js';
 import { type ServiceConfig, readConfig } from '../config/config.js';
 import { runCommand } from './run-command.js';
 
+const DESCRIPTION = `Users, orders and an audit trail.
+
+Failures are problems (RFC 9457): \`type\` leads to a page about the \`code\`. Send an \`Idempotency-Key\` and a retry is
+safe. Every subject has a \`version\`, which is its ETag; PATCH requires it as \`If-Match\`. Lists are pages by cursor.`;
+
 const FILE = new URL('../../../openapi.json', import.meta.url);
 
 /** `npm run openapi`: writes openapi.json from the code, or with `--check` fails when it is not current. */
@@ -30,10 +35,14 @@ async function makeDocument() {
     new DocumentBuilder()
       .setOpenAPIVersion('3.1.0')
       .setTitle('Ordo')
-      .setDescription('Users, orders and an audit trail that anyone can verify.')
+      .setDescription(DESCRIPTION)
       .setVersion('1')
       .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0')
       .addServer('/', 'This server')
+      .addTag('Users')
+      .addTag('Orders', 'Amounts are integers in minor units of the currency, rates parts per million.')
+      .addTag('Audit', 'Every change has its event, committed together with it.')
+      .addTag('Health', 'For probes.')
       .build(),
     { operationIdFactory: (controller, method) => `${controller.replace('Controller', '')}_${method}` },
   );
