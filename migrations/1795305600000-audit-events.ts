@@ -1,4 +1,5 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { guardAppendOnly } from './guards.js';
 
 /** The roles, the append-only audit trail, and the rules that bind every change to its event. */
 export class AuditEvents1795305600000 implements MigrationInterface {
@@ -66,12 +67,7 @@ export class AuditEvents1795305600000 implements MigrationInterface {
         RETURN NEW;
       END $$`);
 
-    await runner.query(`
-      CREATE TRIGGER audit_events_append_only BEFORE UPDATE OR DELETE ON audit_events
-        FOR EACH ROW EXECUTE FUNCTION refuse_change()`);
-    await runner.query(`
-      CREATE TRIGGER audit_events_no_truncate BEFORE TRUNCATE ON audit_events
-        FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()`);
+    await guardAppendOnly(runner, 'audit_events');
 
     await runner.query(`
       GRANT SELECT, INSERT (id, at, actor_type, actor_id, action, subject_type, subject_id, subject_version,

@@ -1,5 +1,5 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
-import { guardSubject } from './subject-table.js';
+import { guardSubject } from './guards.js';
 
 export class Users1795305600001 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {

@@ -1,5 +1,5 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
-import { guardSubject } from './subject-table.js';
+import { guardAppendOnly, guardSubject } from './guards.js';
 
 /** Orders with their lines. Amounts are integers in minor units that JSON carries exactly (0 to 2^53 - 1). */
 export class Orders1795305600002 implements MigrationInterface {
@@ -105,12 +105,7 @@ export class Orders1795305600002 implements MigrationInterface {
     await runner.query(`
       CREATE TRIGGER order_lines_change_of_order AFTER INSERT ON order_lines
         REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION require_change_of_order()`);
-    await runner.query(`
-      CREATE TRIGGER order_lines_append_only BEFORE UPDATE OR DELETE ON order_lines
-        FOR EACH ROW EXECUTE FUNCTION refuse_change()`);
-    await runner.query(`
-      CREATE TRIGGER order_lines_no_truncate BEFORE TRUNCATE ON order_lines
-        FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()`);
+    await guardAppendOnly(runner, 'order_lines');
 
     await runner.query(`
       GRANT SELECT, INSERT, UPDATE (version, status, payment_status, fulfillment_status, paid, refunded,

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
-import type { StateOf, SubjectType } from '../database/event.js';
+import type { ActionOf, StateOf, SubjectType } from '../database/event.js';
 import { Cursors, type Page } from '../http/cursors.js';
 import type { PageQuery } from '../http/page.dto.js';
 import { notFound, Problem } from '../problems/problem.js';
@@ -37,7 +37,7 @@ export class History {
     type: Type,
     id: string,
     query: PageQuery,
-    summarize: (action: string, state: StateOf<Type>) => string,
+    summarize: (action: ActionOf<Type>, state: StateOf<Type>) => string,
   ): Promise<Page<EventResponse>> {
     const list = `${type} ${id}`;
     const after = Number(this.cursors.read(list, query) ?? 0);
@@ -63,7 +63,7 @@ export class History {
         actor: { type: row.actor_type, id: row.actor_id },
         at: row.at.toISOString(),
         requestId: row.request_id,
-        summary: state ? summarize(row.action, state as StateOf<Type>) : row.action,
+        summary: state ? summarize(row.action as ActionOf<Type>, state as StateOf<Type>) : row.action,
         changes: before && state ? changesBetween(before, state) : [],
       };
     });

@@ -30,8 +30,9 @@ export type Action = keyof EventStates & `${string}.${string}`;
 /** What has versions and events: `user`, `order`. */
 export type SubjectType = Action extends `${infer Type}.${string}` ? Type : never;
 
-/** The states that subjects of a type go through. */
-export type StateOf<Type extends SubjectType> = EventStates[Extract<Action, `${Type}.${string}`>];
+/** What can happen to subjects of a type, and the states that they go through. */
+export type ActionOf<Type extends SubjectType> = Extract<Action, `${Type}.${string}`>;
+export type StateOf<Type extends SubjectType> = EventStates[ActionOf<Type>];
 
 /** What a use case returns: what it did and the state that it left. Subject, version and time are the state's. */
 export interface Change<A extends Action> {

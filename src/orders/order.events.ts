@@ -1,4 +1,4 @@
-import type { SubjectState } from '../database/event.js';
+import type { ActionOf, SubjectState } from '../database/event.js';
 import { inWords } from './money.js';
 import type { Order, OrderLine } from './order.entity.js';
 import type { FulfillmentStatus, OrderStatus, PaymentStatus } from './status.js';
@@ -96,7 +96,7 @@ function lineState(line: OrderLine): OrderLineState {
 }
 
 /** An order's event in words. */
-export function summarizeOrderEvent(action: string, order: OrderState): string {
+export function summarizeOrderEvent(action: ActionOf<'order'>, order: OrderState): string {
   switch (action) {
     case 'order.placed': {
       const lines = order.lines.length === 1 ? '1 line' : `${order.lines.length} lines`;
@@ -104,7 +104,7 @@ export function summarizeOrderEvent(action: string, order: OrderState): string {
     }
     case 'order.cancelled':
       return 'Order cancelled';
-    default:
+    case 'order.updated':
       return 'Order updated';
   }
 }

@@ -1,4 +1,4 @@
-import type { SubjectState } from '../database/event.js';
+import type { ActionOf, SubjectState } from '../database/event.js';
 import type { Role, User, UserStatus } from './user.entity.js';
 
 /** A user as events record it and clients see it. */
@@ -31,6 +31,11 @@ export function userState(user: User): UserState {
 }
 
 /** A user's event in words. */
-export function summarizeUserEvent(action: string, state: UserState): string {
-  return action === 'user.created' ? `User created as ${state.role}` : 'User updated';
+export function summarizeUserEvent(action: ActionOf<'user'>, user: UserState): string {
+  switch (action) {
+    case 'user.created':
+      return `User created as ${user.role}`;
+    case 'user.updated':
+      return 'User updated';
+  }
 }

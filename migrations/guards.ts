@@ -17,8 +17,21 @@ export async function guardSubject(runner: QueryRunner, table: string): Promise<
   await runner.query(`
     CREATE TRIGGER ${table}_old_version BEFORE UPDATE ON ${table} FOR EACH ROW
       EXECUTE FUNCTION require_event_of_old_version()`);
+  await refuse(runner, table, 'DELETE');
+}
+
+/** Keeps the rows of a table as they were inserted. */
+export async function guardAppendOnly(runner: QueryRunner, table: string): Promise<void> {
+  await refuse(runner, table, 'UPDATE OR DELETE');
+}
+
+async function refuse(
+  runner: QueryRunner,
+  table: string,
+  changes: 'DELETE' | 'UPDATE OR DELETE',
+): Promise<void> {
   await runner.query(`
-    CREATE TRIGGER ${table}_no_delete BEFORE DELETE ON ${table} FOR EACH ROW
+    CREATE TRIGGER ${table}_no_change BEFORE ${changes} ON ${table} FOR EACH ROW
       EXECUTE FUNCTION refuse_change()`);
   await runner.query(`
     CREATE TRIGGER ${table}_no_truncate BEFORE TRUNCATE ON ${table} FOR EACH STATEMENT
