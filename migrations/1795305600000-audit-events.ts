@@ -35,6 +35,7 @@ export class AuditEvents1795305600000 implements MigrationInterface {
         CONSTRAINT audit_events_id_key UNIQUE (id),
         CONSTRAINT audit_events_subject_key UNIQUE (subject_id, subject_version),
         CONSTRAINT audit_events_actor_type_check CHECK (actor_type IN ('user', 'api-key', 'system', 'anonymous')),
+        CONSTRAINT audit_events_subject_type_check CHECK (subject_type = split_part(action, '.', 1)),
         CONSTRAINT audit_events_subject_version_check CHECK (subject_version >= 1),
         -- tlog-tiles frames an entry with a length of two bytes
         CONSTRAINT audit_events_entry_check CHECK (octet_length(entry) <= 65535)

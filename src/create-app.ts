@@ -1,4 +1,5 @@
 import type { Server } from 'node:http';
+import { parse } from 'node:querystring';
 import { ConsoleLogger } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
@@ -22,6 +23,8 @@ export async function createApp(config: ServiceConfig): Promise<NestExpressAppli
   });
   // Entity tags are versions, made by the service; Express would hash every body.
   app.set('etag', false);
+  // Without its limit of 1,000 the parser drops no parameter: one that is unknown must be refused.
+  app.set('query parser', (query?: string) => parse(query ?? '', '&', '=', { maxKeys: 0 }));
 
   const requestLog = app.get(RequestLog);
   app.use((request: Request, response: Response, next: NextFunction) => {
@@ -43,7 +46,8 @@ export async function createApp(config: ServiceConfig): Promise<NestExpressAppli
   });
 
   serveDocs(app);
-  app.use(/^\/$/, (_request: Request, response: Response) => {
+  const express = app.getHttpAdapter().getInstance();
+  express.get('/', (_request, response) => {
     response.redirect('/docs');
   });
 

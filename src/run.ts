@@ -1,6 +1,8 @@
 import { resolve } from 'node:path';
+import { pino } from 'pino';
 import { type Config, readConfig, type ServiceConfig } from './config/config.js';
 import { keptSecret } from './config/kept-secret.js';
+import { lineFormat } from './config/line-format.js';
 import { StartupError } from './config/startup-error.js';
 import {
   type EmbeddedDatabase,
@@ -25,7 +27,7 @@ export async function run(toldToStop: Promise<unknown>): Promise<never> {
 
 async function live(toldToStop: Promise<unknown>): Promise<void> {
   const given = readConfig();
-  const embedded = given.DATABASE_URL === undefined ? await startDatabase() : undefined;
+  const embedded = given.DATABASE_URL === undefined ? await startDatabase(given) : undefined;
   try {
     const { serve } = await import('./serve.js');
     await serve(await complete(given, embedded), toldToStop);
@@ -34,10 +36,11 @@ async function live(toldToStop: Promise<unknown>): Promise<void> {
   }
 }
 
-async function startDatabase(): Promise<EmbeddedDatabase> {
+async function startDatabase(config: Config): Promise<EmbeddedDatabase> {
+  const logger = pino(lineFormat(config.LOG_LEVEL));
   const starting = startEmbeddedDatabase(DATA_FOLDER, {
     log: (level, message) => {
-      process.stderr.write(`${JSON.stringify({ level, time: new Date().toISOString(), msg: message })}\n`);
+      logger[level](message);
     },
   });
   // Loading the service takes about as long as the database takes to start: they go on together.
@@ -60,6 +63,6 @@ async function startDatabase(): Promise<EmbeddedDatabase> {
 async function complete(given: Config, embedded: EmbeddedDatabase | undefined): Promise<ServiceConfig> {
   const secret = given.ORDO_SECRET ?? (await keptSecret(DATA_FOLDER, 'ordo-secret'));
   return embedded === undefined
-    ? { ...given, HOST: given.HOST ?? '::', DATABASE_URL: given.DATABASE_URL ?? '', ORDO_SECRET: secret }
+    ? { ...given, DATABASE_URL: given.DATABASE_URL ?? '', ORDO_SECRET: secret }
     : { ...given, HOST: given.HOST ?? '127.0.0.1', DATABASE_URL: embedded.serviceUrl, ORDO_SECRET: secret };
 }

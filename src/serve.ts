@@ -1,19 +1,23 @@
+import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import { PinoLogger } from 'nestjs-pino';
+import { Logger } from 'nestjs-pino';
 import type { ServiceConfig } from './config/config.js';
+import { errorCode } from './config/private-files.js';
 import { StartupError } from './config/startup-error.js';
 import { createApp } from './create-app.js';
+import { isDatabaseUnavailable, sqlState } from './database/sqlstate.js';
 import { shutDown } from './http/shutdown.js';
 import { MetricsServer } from './metrics/metrics-server.js';
 
 /** Serves until told to stop, then lets requests under way finish. Throws StartupError when a port is taken. */
 export async function serve(config: ServiceConfig, toldToStop: Promise<unknown>): Promise<void> {
-  const starting = createApp(config).then((app) => listen(app, config));
+  const starting = createApp(config).then((app) => listen(app, config), explain);
   // Told to stop while it still waits for its database, the process goes at once.
   const app = await Promise.race([starting, toldToStop.then(() => undefined)]);
   if (app === undefined) return;
   await toldToStop;
+  app.get(Logger).log('Told to stop: finishing the requests under way');
   await shutDown(app, config.SHUTDOWN_DELAY_MS, config.SHUTDOWN_TIMEOUT_MS);
 }
 
@@ -21,10 +25,10 @@ async function listen(app: NestExpressApplication, config: ServiceConfig): Promi
   await take('METRICS_PORT', config.METRICS_PORT, () =>
     app.get(MetricsServer).listen(config.METRICS_PORT, config.HOST),
   );
-  await take('PORT', config.PORT, () => app.listen(config.PORT, config.HOST));
-  const { port } = app.getHttpServer().address() as AddressInfo;
-  const logger = await app.resolve(PinoLogger);
-  logger.info(`Ordo listens on http://localhost:${port}; try it at http://localhost:${port}/docs`);
+  const server = app.getHttpServer();
+  await take('PORT', config.PORT, () => once(server.listen(config.PORT, config.HOST), 'listening'));
+  const { port } = server.address() as AddressInfo;
+  app.get(Logger).log(`Ordo listens on http://localhost:${port}; try it at http://localhost:${port}/docs`);
   return app;
 }
 
@@ -33,9 +37,18 @@ async function take(variable: string, port: number, listenOn: () => Promise<unkn
   try {
     await listenOn();
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-    if (!/^E[A-Z]+$/.test(code)) throw error;
-    const reason = code === 'EADDRINUSE' ? 'is taken by another program' : `cannot be listened on (${code})`;
-    throw new StartupError(`Port ${port} ${reason}: set ${variable} to a free one`);
+    const code = errorCode(error);
+    if (code === undefined) throw error;
+    if (code === 'EADDRINUSE') {
+      throw new StartupError(`Port ${port} is taken by another program: set ${variable} to a free one`);
+    }
+    throw new StartupError(`Port ${port} cannot be listened on (${code}): look at ${variable} and HOST`);
   }
+}
+
+/** A database that cannot be used is told in one line. */
+function explain(error: unknown): never {
+  if (!isDatabaseUnavailable(error)) throw error;
+  const reason = sqlState(error) ?? errorCode(error) ?? 'no answer';
+  throw new StartupError(`The database that DATABASE_URL names cannot be used (${reason})`);
 }

@@ -445,7 +445,9 @@ describe('an import that cannot start', () => {
     expect(await runImport(SAMPLE, '--url', `http://127.0.0.1:${port}`)).toEqual({
       code: 1,
       output: '',
-      errors: [`http://127.0.0.1:${port} cannot be reached (ECONNREFUSED)`],
+      errors: [
+        `http://127.0.0.1:${port} cannot be reached (ECONNREFUSED): is it running, and is --url right?`,
+      ],
     });
   });
 });

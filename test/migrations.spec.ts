@@ -202,6 +202,21 @@ describe('while a migration is pending', () => {
     await database.drop();
   });
 
+  it('a login without the rights of the service is told from a database that does not answer', async () => {
+    const database = await createDatabase();
+    await database.query('REVOKE SELECT ON migrations FROM ordo_service');
+    const service = await startService({}, database);
+    const response = await fetch(`${service.url}/health/ready`);
+    expect(await response.json()).toMatchObject({
+      details: {
+        database: { status: 'up' },
+        migrations: { status: 'down', message: 'The login is no member of ordo_service' },
+      },
+    });
+    await service.stop();
+    await database.drop();
+  });
+
   it('the service also starts on a database without a schema, and is ready once it is there', async () => {
     const database = await createDatabase({ empty: true });
     const service = await startService({}, database);

@@ -15,6 +15,8 @@ import {
   startProcess,
 } from './support/process.js';
 
+const SECRET = 'a secret of the tests, 32 characters or more';
+
 let folder: string;
 let remove: () => Promise<void>;
 const started: ServiceProcess[] = [];
@@ -56,6 +58,20 @@ async function placeOrder(url: string): Promise<string> {
   return order.body.id;
 }
 
+/** Two users with one address, by both ways that lead there. */
+async function takeAnAddressTwice(url: string): Promise<void> {
+  const taken = { name: 'Ada', email: 'canary@example.com' };
+  expect((await send(url, '/v1/users', taken)).status).toBe(201);
+  expect((await send(url, '/v1/users', taken)).status).toBe(409);
+  const other = await send(url, '/v1/users', { name: 'Ada', email: 'other@example.com' });
+  const patched = await fetch(`${url}/v1/users/${other.body.id}`, {
+    method: 'PATCH',
+    headers: { 'Content-Type': 'application/json', 'If-Match': '*' },
+    body: JSON.stringify({ email: taken.email }),
+  });
+  expect(patched.status).toBe(409);
+}
+
 async function statusOf(url: string): Promise<number> {
   return (await fetch(url)).status;
 }
@@ -77,6 +93,9 @@ describe('without any configuration', () => {
     const { rows } = await client.query('SELECT rolsuper FROM pg_roles WHERE rolname = current_user');
     expect(rows).toEqual([{ rolsuper: true }]);
     await client.end();
+
+    await takeAnAddressTwice(url);
+    expect(await readFile(join(folder, '.ordo/postgres.log'), 'utf8')).not.toContain('canary');
 
     first.process.kill('SIGTERM');
     expect(await first.exited()).toBe(0);
@@ -136,6 +155,17 @@ describe('a start that cannot go on ends with one line and exit code 1', () => {
 
   it('a variable is wrong', async () => {
     expect(await refusal({ REQUEST_TIMEOUT_MS: 'soon' })).toMatch(/REQUEST_TIMEOUT_MS must be an integer/);
+  });
+
+  it('the address is not one of this machine', async () => {
+    expect(await refusal({ HOST: '192.0.2.1' })).toMatch(/cannot be listened on .*HOST/);
+  });
+
+  it('the database does not know the login', async () => {
+    const url = new URL(process.env.ORDO_TEST_SERVICE_URL ?? '');
+    url.password = 'canary-password';
+    const line = await refusal({ DATABASE_URL: url.href, ORDO_SECRET: SECRET });
+    expect(line).toBe('ordo: The database that DATABASE_URL names cannot be used (28P01)');
   });
 
   it('production has no database', async () => {

@@ -8,7 +8,7 @@ type Variables = typeof variables;
 export type Config = { [Name in keyof Variables]: ReturnType<Variables[Name]['read']> };
 
 /** What the running service needs: a configuration in which nothing is missing any more. */
-export type ServiceConfig = Config & { HOST: string; DATABASE_URL: string; ORDO_SECRET: string };
+export type ServiceConfig = Config & { DATABASE_URL: string; ORDO_SECRET: string };
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -33,10 +33,15 @@ export function readConfig(environment: Environment = process.env): Config {
 }
 
 function missing(config: Config): string[] {
-  if (config.DATABASE_URL === undefined) {
-    return config.NODE_ENV === 'production' ? ['DATABASE_URL must be set when NODE_ENV is production'] : [];
+  const isProduction = config.NODE_ENV === 'production';
+  const faults = [];
+  if (isProduction && config.DATABASE_URL === undefined) {
+    faults.push('DATABASE_URL must be set when NODE_ENV is production');
   }
-  return config.ORDO_SECRET === undefined ? ['ORDO_SECRET must be set when DATABASE_URL is'] : [];
+  if ((isProduction || config.DATABASE_URL !== undefined) && config.ORDO_SECRET === undefined) {
+    faults.push('ORDO_SECRET must be set when DATABASE_URL is');
+  }
+  return faults;
 }
 
 /** `X`, or the content of the file that `X_FILE` names; empty counts as unset. */

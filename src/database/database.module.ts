@@ -3,6 +3,7 @@ import { ConfigService } from '@nestjs/config';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import type { ServiceConfig } from '../config/config.js';
 import { dataSourceOptions } from './data-source.js';
+import { isDatabaseUnavailable, isLoginRefused } from './sqlstate.js';
 import { KeyPurge } from './key-purge.js';
 import { WritePath } from './write-path.js';
 
@@ -20,6 +21,7 @@ import { WritePath } from './write-path.js';
         autoLoadEntities: true,
         retryAttempts: 30,
         retryDelay: 1_000,
+        toRetry: (error) => isDatabaseUnavailable(error) && !isLoginRefused(error),
       }),
     }),
   ],

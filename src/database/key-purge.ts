@@ -21,11 +21,13 @@ export class KeyPurge implements OnApplicationBootstrap, OnApplicationShutdown {
   }
 
   onApplicationBootstrap(): void {
-    this.timer = setInterval(() => {
-      this.purge().catch((error: unknown) =>
-        this.logger.warn({ err: error }, 'Old idempotency keys were not purged'),
-      );
-    }, PAUSE_MS);
+    const purge = () => {
+      this.purge().catch((error: unknown) => {
+        this.logger.warn({ err: error }, 'Old idempotency keys were not purged');
+      });
+    };
+    purge();
+    this.timer = setInterval(purge, PAUSE_MS);
     this.timer.unref();
   }
 

@@ -11,8 +11,8 @@ export interface IdPage {
 
 /**
  * A page of a table by descending `id` (UUIDv7: newest first) whose cost does not depend on how many rows there are.
- * Conditions that an index answers together with the order narrow what is read; the others filter what was read, at
- * most 2,000 rows a page, so that such a page can be short or empty and yet have a next one.
+ * One condition that an index answers narrows what is read; the others filter what was read, at most 2,000 rows a page,
+ * so that such a page can be short or empty and yet have a next one.
  */
 export class KeysetQuery {
   private readonly indexed: string[] = [];
@@ -22,9 +22,12 @@ export class KeysetQuery {
   /** `source` is SQL that yields one row per `id`, in the order of `id` by an index. */
   constructor(private readonly source: string) {}
 
-  /** A condition that an index answers; `?` stands for the value. An undefined value adds nothing. */
+  /**
+   * A condition that an index answers; `?` stands for the value. An undefined value adds nothing. One alone drives the
+   * search, the first; others filter what it finds, for no index answers two of them together.
+   */
   narrow(condition: string, value: unknown): this {
-    return this.add(this.indexed, condition, value);
+    return this.add(this.indexed.length === 0 ? this.indexed : this.filters, condition, value);
   }
 
   /** A condition on each row; `?` stands for the value. An undefined value adds nothing. */
@@ -34,7 +37,7 @@ export class KeysetQuery {
 
   /** Reads the page of `limit` ids that follows `after` (an id, undefined for the first page). */
   async page(dataSource: DataSource, limit: number, after: string | undefined): Promise<IdPage> {
-    this.narrow('id < ?', after);
+    this.add(this.indexed, 'id < ?', after);
     const scanLimit = this.filters.length > 0 ? SCAN_LIMIT : limit + 1;
     const [page] = await dataSource.query<[{ ids: string[] | null; resume: string | null }]>(
       `WITH scanned AS MATERIALIZED (

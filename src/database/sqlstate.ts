@@ -10,6 +10,7 @@ export const SqlState = {
   deadlockDetected: '40P01',
   lockNotAvailable: '55P03',
   queryCanceled: '57014',
+  insufficientPrivilege: '42501',
 } as const;
 
 /**
@@ -49,6 +50,12 @@ export function brokenConstraint(error: unknown): string | undefined {
 export function isRetryable(error: unknown): boolean {
   const state = sqlState(error);
   return state === SqlState.serializationFailure || state === SqlState.deadlockDetected;
+}
+
+/** Whether the database does not know the login or its own name: waiting does not help. */
+export function isLoginRefused(error: unknown): boolean {
+  const state = sqlState(error);
+  return state !== undefined && (state.startsWith('28') || state === '3D000');
 }
 
 /** Whether the database cannot be reached, is going away or refuses for want of resources. */

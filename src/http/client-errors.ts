@@ -1,4 +1,5 @@
 import { type Server, STATUS_CODES } from 'node:http';
+import { Socket } from 'node:net';
 import { v7 as uuidv7 } from 'uuid';
 import type { ProblemCode } from '../problems/catalogue.js';
 import { Problem } from '../problems/problem.js';
@@ -21,7 +22,7 @@ export function answerClientErrors(server: Server): void {
       'The request could not be read.',
     );
     const body = JSON.stringify(problem.toBody(id));
-    socket.end(
+    socket.write(
       [
         `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status] ?? ''}`,
         'Content-Type: application/problem+json; charset=utf-8',
@@ -32,5 +33,7 @@ export function answerClientErrors(server: Server): void {
         body,
       ].join('\r\n'),
     );
+    // Also when the client keeps its half open.
+    if (socket instanceof Socket) socket.destroySoon();
   });
 }

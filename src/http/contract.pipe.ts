@@ -31,7 +31,7 @@ export class ContractPipe implements PipeTransform {
       // A class without members, such as the body of a command, has no rules of its own.
       forbidUnknownValues: false,
       stopAtFirstError: true,
-      validationError: { target: false, value: false },
+      validationError: { target: false },
     });
     if (errors.length > 0) throw type === 'query' ? invalidQuery(errors) : invalid(faultsOf(errors, ''));
     return instance;
@@ -104,6 +104,7 @@ function firstConstraint(error: ValidationError): [string, string] {
     'invalid',
     `${error.property} is invalid`,
   ];
+  if (error.value === undefined) return ['required', `${error.property} is required`];
   if (name === 'whitelistValidation')
     return ['unknown-member', `${error.property} is not a member of this object`];
   return [name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`), detail];

@@ -1,13 +1,14 @@
+import { randomUUID } from 'node:crypto';
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import { SwaggerModule } from '@nestjs/swagger';
-import { EXAMPLE_IDS, EXAMPLE_KEY } from './examples.js';
+import { type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
+import type { Request } from 'express';
+import { EXAMPLE_EMAIL, EXAMPLE_IDS, EXAMPLE_KEY } from './examples.js';
 import { openApiDocument } from './openapi-document.js';
 
 /** What Swagger UI hands to its interceptors, as far as they look at it. */
 interface PageRequest {
   url: string;
   body?: unknown;
-  headers: Record<string, string>;
 }
 interface PageResponse {
   url: string;
@@ -15,7 +16,7 @@ interface PageResponse {
 }
 
 type Page = typeof globalThis & {
-  ui?: { getConfigs(): { exampleIds: Record<string, string>; exampleKey: string } };
+  ui?: { getConfigs(): { exampleIds: Record<string, string> } };
   lastIds?: Record<string, string>;
 };
 
@@ -25,30 +26,39 @@ export function serveDocs(app: NestExpressApplication): void {
     jsonDocumentUrl: 'docs-json',
     raw: ['json'],
     customSiteTitle: 'Ordo API',
+    // For the page alone: the contract at /docs-json stays as it is committed.
+    patchDocumentOnRequest: (request, _response, document) =>
+      (request as Request).path.endsWith('.js') ? withFreshExamples(document) : document,
     swaggerOptions: {
       displayRequestDuration: true,
       tryItOutEnabled: true,
       // Read by the two functions below, which run in the browser and see nothing of this file.
       exampleIds: EXAMPLE_IDS,
-      exampleKey: EXAMPLE_KEY,
       requestInterceptor,
       responseInterceptor,
     },
   });
 }
 
+/** Each visit of the page gets a key and an e-mail address that nobody has used before, and shows what it sends. */
+function withFreshExamples(document: OpenAPIObject): OpenAPIObject {
+  const fresh = randomUUID();
+  const text = JSON.stringify(document)
+    .replaceAll(EXAMPLE_KEY, fresh)
+    .replaceAll(EXAMPLE_EMAIL, EXAMPLE_EMAIL.replace('@', `.${fresh.slice(0, 8)}@`));
+  return JSON.parse(text) as OpenAPIObject;
+}
+
 /* istanbul ignore next -- runs in the browser, from its own source text */
-/** Puts the ids that the page has seen last where an example says "an id", and a new key where it says "a key". */
+/** Puts the ids that the page has seen last where an example says "an id". */
 function requestInterceptor(request: PageRequest): PageRequest {
   const page = globalThis as Page;
-  const { exampleIds, exampleKey } = page.ui?.getConfigs() ?? { exampleIds: {}, exampleKey: '' };
+  const exampleIds = page.ui?.getConfigs().exampleIds ?? {};
   for (const [type, id] of Object.entries(page.lastIds ?? {})) {
     const example = exampleIds[type] ?? '';
     request.url = request.url.replace(example, id);
     if (typeof request.body === 'string') request.body = request.body.replace(example, id);
   }
-  if (request.headers['Idempotency-Key'] === exampleKey)
-    request.headers['Idempotency-Key'] = page.crypto.randomUUID();
   return request;
 }
 

@@ -5,5 +5,6 @@ export const EXAMPLE_IDS = {
   'audit/events': '00000000-0000-7000-8000-000000000003',
 } as const;
 
-/** The idempotency key in examples; the page at `/docs` sends a new one instead. */
+/** The e-mail address and the idempotency key in examples; each visit of the page at `/docs` gets new ones. */
+export const EXAMPLE_EMAIL = 'ada@example.com';
 export const EXAMPLE_KEY = 'a-key-of-your-own';

@@ -1,15 +1,16 @@
 import { Injectable, Param, type PipeTransform } from '@nestjs/common';
 import { ApiParam } from '@nestjs/swagger';
-import { validate as isUuid } from 'uuid';
+import { NIL, validate as isUuid } from 'uuid';
 import { EXAMPLE_IDS } from './examples.js';
-import { notFound } from '../problems/problem.js';
 
-/** Takes an id of the path in lower case; one that cannot exist is answered as one that does not. */
+/**
+ * Takes an id of the path in lower case. What cannot be an id becomes one that nobody has: it is then answered as any
+ * absent one, and not before the body was checked.
+ */
 @Injectable()
 class IdPipe implements PipeTransform<string, string> {
   transform(id: string): string {
-    if (!isUuid(id)) throw notFound();
-    return id.toLowerCase();
+    return isUuid(id) ? id.toLowerCase() : NIL;
   }
 }
 

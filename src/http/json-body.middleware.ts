@@ -8,6 +8,9 @@ import { isReserved } from './reserved-names.js';
 
 const BODY_LIMIT = '1mb';
 const MAX_DEPTH = 32;
+/** Above what any route takes; class-transformer's time grows with the square of the members. */
+const MAX_MEMBERS = 200;
+const MAX_ELEMENTS = 1_000;
 
 /**
  * Reads the JSON body of a matched route, so that an unknown path or method is answered as such before anything is
@@ -60,9 +63,13 @@ function requireJson(request: Request): void {
     type === 'application/json' || (type === 'application/merge-patch+json' && request.method === 'PATCH');
   const charset = parameters.find((parameter) => parameter.startsWith('charset='));
   if (!isJson || (charset !== undefined && !/^charset="?utf-?8"?$/.test(charset))) {
-    throw new Problem('unsupported-media-type', 'The body must be application/json in UTF-8.', {
-      headers: { Accept: 'application/json' },
-    });
+    throw new Problem(
+      'unsupported-media-type',
+      'The body must be application/json in UTF-8 (for PATCH also application/merge-patch+json).',
+      {
+        headers: { Accept: 'application/json' },
+      },
+    );
   }
 }
 
@@ -97,7 +104,12 @@ function inspect(value: unknown, pointer: string, depth: number, faults: Fault[]
   if (depth === MAX_DEPTH) {
     throw new Problem('malformed-request', `The body is nested more than ${MAX_DEPTH} levels deep.`);
   }
-  for (const [name, member] of Object.entries(value)) {
+  const members = Object.entries(value);
+  if (members.length > (Array.isArray(value) ? MAX_ELEMENTS : MAX_MEMBERS)) {
+    faults.push({ pointer, code: 'too-many-members', detail: 'has more members than anything here takes' });
+    return;
+  }
+  for (const [name, member] of members) {
     const memberPointer = `${pointer}/${pointerToken(name)}`;
     if (isReserved(name)) {
       faults.push({ pointer: memberPointer, code: 'unknown-member', detail: 'this name is reserved' });

@@ -1,8 +1,16 @@
 import type { Params } from 'nestjs-pino';
-import { type LoggerOptions, pino } from 'pino';
+import type { LoggerOptions } from 'pino';
 import { QueryFailedError } from 'typeorm';
 import type { ServiceConfig } from '../config/config.js';
+import { lineFormat } from '../config/line-format.js';
 import { brokenConstraint, sqlState } from '../database/sqlstate.js';
+
+/** A request in one short line. */
+const PRETTY = {
+  ignore: 'pid,context,actor,method,route,status,durationMs',
+  messageFormat: '{msg}{if method} {method} {route} {status} in {durationMs} ms{end}',
+  singleLine: true,
+};
 
 /**
  * How the process logs: one JSON object a line, or readable text on a terminal. Requests are logged by `RequestLog`
@@ -11,11 +19,9 @@ import { brokenConstraint, sqlState } from '../database/sqlstate.js';
 export function loggingOptions(config: Pick<ServiceConfig, 'LOG_LEVEL' | 'NODE_ENV'>): Params {
   const isPretty = process.stdout.isTTY && config.NODE_ENV !== 'production' && isInstalled('pino-pretty');
   const options: LoggerOptions = {
-    level: config.LOG_LEVEL,
-    timestamp: pino.stdTimeFunctions.isoTime,
-    base: { pid: process.pid },
+    ...lineFormat(config.LOG_LEVEL),
     serializers: { err: describeError },
-    ...(isPretty && { transport: { target: 'pino-pretty', options: { ignore: 'pid', singleLine: true } } }),
+    ...(isPretty && { transport: { target: 'pino-pretty', options: PRETTY } }),
   };
   return { pinoHttp: { ...options, autoLogging: false, wrapSerializers: false }, forRoutes: [] };
 }
@@ -35,6 +41,8 @@ function describeError(error: unknown): object {
     type: error.name,
     sqlState: state,
     constraint: brokenConstraint(error),
+    // Class 22 (data exception) quotes the value; the others name tables, roles and constraints at the most.
+    ...(state?.startsWith('22') === false && { message: error.message }),
     stack: frames?.join('\n'),
   };
 }

@@ -9,14 +9,18 @@ const METHODS = ['get', 'post', 'put', 'patch', 'delete'] as const;
  */
 export const openApiDocument = JSON.parse(readFileSync(locate('openapi.json'), 'utf8')) as OpenAPIObject;
 
+/** Pages for people, which the contract of the API does not tell of. */
+const pages = { pattern: /^\/(docs|docs-json|problems\/[^/]+)?\/?$/, methods: ['GET', 'HEAD'] };
+
 const routes = Object.entries(openApiDocument.paths).map(([path, item]) => ({
   pattern: new RegExp(`^${path.replace(/\{\w+\}/g, '[^/]+')}/?$`),
   methods: METHODS.filter((method) => item[method] !== undefined).flatMap((method) =>
     method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()],
   ),
 }));
+routes.push(pages);
 
-/** The methods that the contract knows at a path (`/v1/orders/...`), none when the path is unknown. */
+/** The methods that there are at a path (`/v1/orders/...`), none when the path is unknown. */
 export function allowedMethods(path: string): string[] {
   return [...new Set(routes.filter(({ pattern }) => pattern.test(path)).flatMap(({ methods }) => methods))];
 }

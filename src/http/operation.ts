@@ -10,6 +10,7 @@ import {
   getSchemaPath,
 } from '@nestjs/swagger';
 import { type ProblemCode, problemKinds } from '../problems/catalogue.js';
+import { Problem } from '../problems/problem.js';
 import { EXAMPLE_KEY } from './examples.js';
 import { ProblemBody } from './problem.dto.js';
 
@@ -37,6 +38,8 @@ interface OperationOptions {
   /** Codes beside those that follow from the options above. */
   readonly problems?: readonly ProblemCode[];
 }
+
+const EXAMPLE_REQUEST_ID = '00000000-0000-7000-8000-00000000000f';
 
 /** Whether the route takes query parameters. */
 export const TakesQuery = Reflector.createDecorator<boolean>();
@@ -82,7 +85,7 @@ function requestHeaders({ key, ifMatch }: OperationOptions, reads: boolean) {
         name: 'Idempotency-Key',
         required: key === 'required',
         description: 'Makes a retry safe: one key, one change. 1 to 255 printable ASCII characters.',
-        example: EXAMPLE_KEY,
+        ...(key === 'required' && { example: EXAMPLE_KEY }),
       }),
     );
   }
@@ -161,7 +164,19 @@ function problemResponses(options: OperationOptions) {
           'Retry-After': text('Seconds to wait before the next attempt.'),
         }),
       },
-      content: { 'application/problem+json': { schema: { $ref: getSchemaPath(ProblemBody) } } },
+      content: {
+        'application/problem+json': {
+          schema: { $ref: getSchemaPath(ProblemBody) },
+          examples: examplesOf(codes),
+        },
+      },
     }),
   );
+}
+
+function examplesOf(codes: readonly ProblemCode[]) {
+  const example = (code: ProblemCode) => ({
+    value: new Problem(code, problemKinds[code].meaning).toBody(EXAMPLE_REQUEST_ID),
+  });
+  return Object.fromEntries(codes.map((code) => [code, example(code)]));
 }

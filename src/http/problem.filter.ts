@@ -52,6 +52,7 @@ function toProblem(error: unknown, request: Request): Problem {
   if (status === 404) return unknownRoute(request);
   const code = BODY_ERRORS[typeOf(error)] ?? HTTP_ERRORS[status];
   if (code === 'unavailable') return unavailable();
+  if (code === 'body-too-large') return new Problem(code, 'A body may have 1 MB at most.');
   if (code !== undefined) return new Problem(code, 'The request could not be read.');
   return new Problem('internal', 'Something went wrong on our side.');
 }

@@ -1,6 +1,6 @@
 import { applyDecorators } from '@nestjs/common';
 import { Transform } from 'class-transformer';
-import { buildMessage, IsInt, Max, Min, ValidateBy, ValidateIf } from 'class-validator';
+import { buildMessage, isISO4217CurrencyCode, ValidateBy, ValidateIf } from 'class-validator';
 
 /** A string of `min` to `max` characters (code points, as PostgreSQL counts them). */
 export function IsText(min: number, max: number): PropertyDecorator {
@@ -27,15 +27,38 @@ export function IsPresent(): PropertyDecorator {
   return ValidateIf((_object: unknown, value: unknown) => value !== undefined);
 }
 
+/** An integer from `min` to `max`. */
+export function IsInteger(min: number, max: number): PropertyDecorator {
+  return ValidateBy({
+    name: 'isInteger',
+    validator: {
+      validate: (value: unknown) => Number.isInteger(value) && Number(value) >= min && Number(value) <= max,
+      defaultMessage: buildMessage((prefix) => `${prefix}$property must be an integer from ${min} to ${max}`),
+    },
+  });
+}
+
+/** A currency code of ISO 4217 in capitals. */
+export function IsCurrency(): PropertyDecorator {
+  return ValidateBy({
+    name: 'isCurrency',
+    validator: {
+      validate: (value: unknown) =>
+        typeof value === 'string' && /^[A-Z]{3}$/.test(value) && isISO4217CurrencyCode(value),
+      defaultMessage: buildMessage(
+        (prefix) => `${prefix}$property must be a currency code of ISO 4217 such as EUR`,
+      ),
+    },
+  });
+}
+
 /** A query parameter that is an integer in decimal digits from `min` to `max`. */
 export function IsIntegerParameter(min: number, max: number): PropertyDecorator {
   return applyDecorators(
     Transform(({ value }: { value: unknown }) =>
       typeof value === 'string' ? (/^\d{1,16}$/.test(value) ? Number(value) : NaN) : value,
     ),
-    IsInt({ message: '$property must be an integer' }),
-    Min(min),
-    Max(max),
+    IsInteger(min, max),
   );
 }
 
@@ -93,15 +116,19 @@ export function isMetadata(value: unknown, patch = false): boolean {
   );
 }
 
-/** An array each element of which is an object: where nested validation alone would let arrays and texts through. */
-export function IsObjects(): PropertyDecorator {
+/** An array of `min` to `max` objects. */
+export function IsObjects(min: number, max: number): PropertyDecorator {
   return ValidateBy({
     name: 'isObjects',
     validator: {
       validate: (value: unknown) =>
         Array.isArray(value) &&
+        value.length >= min &&
+        value.length <= max &&
         value.every((element) => typeof element === 'object' && element !== null && !Array.isArray(element)),
-      defaultMessage: buildMessage((prefix) => `${prefix}$property must hold objects`),
+      defaultMessage: buildMessage(
+        (prefix) => `${prefix}$property must be an array of ${min} to ${max} objects`,
+      ),
     },
   });
 }

@@ -15,7 +15,7 @@ export class MetricsServer implements OnApplicationShutdown {
   }
 
   /** Starts to listen; throws the socket's error, such as `EADDRINUSE`. */
-  async listen(port: number, host: string): Promise<void> {
+  async listen(port: number, host: string | undefined): Promise<void> {
     this.server.listen(port, host);
     await once(this.server, 'listening');
   }

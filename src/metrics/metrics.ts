@@ -17,7 +17,7 @@ export class Metrics {
 
   readonly requestDuration = new Histogram({
     name: 'http_request_duration_seconds',
-    help: 'Time from the first byte of a request to the end of its answer, by route pattern, method and status',
+    help: 'Time from the headers of a request to the end of its answer, by route pattern, method and status',
     labelNames: ['method', 'route', 'status'],
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
     registers: [this.registry],

@@ -49,7 +49,8 @@ export class OrdersController {
   @Operation({
     summary: 'Place an order',
     description:
-      'Sent again with the same Idempotency-Key, it places nothing and answers what it answered first.',
+      'Sent again with the same Idempotency-Key, it places nothing and answers what it answered first. ' +
+      'This page sends the id of the user that it created or listed last in the place of the example.',
     answer: OrderResponse,
     creates: true,
     subject: true,
@@ -68,7 +69,7 @@ export class OrdersController {
 
   @Get()
   @Operation({
-    summary: 'List orders, newest first',
+    summary: 'List orders, those recorded last first',
     description:
       'A page can be shorter than `limit` and yet have a next one: follow `nextCursor` until it is null.',
     answer: OrderResponse,

@@ -1,23 +1,12 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { Type } from 'class-transformer';
-import {
-  ArrayMaxSize,
-  ArrayMinSize,
-  IsArray,
-  IsIn,
-  IsInt,
-  IsISO4217CurrencyCode,
-  IsOptional,
-  IsUUID,
-  Matches,
-  Max,
-  Min,
-  ValidateNested,
-} from 'class-validator';
+import { IsIn, IsOptional, IsUUID, ValidateNested } from 'class-validator';
 import { OptionalBody } from '../http/contract.pipe.js';
 import { PageQuery } from '../http/page.dto.js';
 import {
+  IsCurrency,
   IsInstant,
+  IsInteger,
   IsIntegerParameter,
   IsMetadata,
   IsObjects,
@@ -47,32 +36,24 @@ export class PlaceOrderLine {
   name: string;
 
   @ApiProperty({ type: 'integer', minimum: 1, maximum: 1_000_000, example: 3 })
-  @IsInt()
-  @Min(1)
-  @Max(1_000_000)
+  @IsInteger(1, 1_000_000)
   quantity: number;
 
   /** In minor units of the currency. */
   @ApiProperty({ ...AMOUNT, example: 1_299 })
-  @IsInt()
-  @Min(0)
-  @Max(MAX_AMOUNT)
+  @IsInteger(0, MAX_AMOUNT)
   unitPrice: number;
 
   /** Discount in parts per million of the subtotal. */
   @ApiPropertyOptional({ ...PPM, example: 50_000 })
   @IsPresent()
-  @IsInt()
-  @Min(0)
-  @Max(1_000_000)
+  @IsInteger(0, 1_000_000)
   discountPpm: number = 0;
 
   /** Tax in parts per million of the discounted subtotal. */
   @ApiPropertyOptional({ ...PPM, example: 190_000 })
   @IsPresent()
-  @IsInt()
-  @Min(0)
-  @Max(1_000_000)
+  @IsInteger(0, 1_000_000)
   taxPpm: number = 0;
 }
 
@@ -91,15 +72,11 @@ export class PlaceOrder {
 
   /** ISO 4217. */
   @ApiProperty({ pattern: '^[A-Z]{3}$', example: 'EUR' })
-  @Matches(/^[A-Z]{3}$/, { message: '$property must be a currency code of ISO 4217 such as EUR' })
-  @IsISO4217CurrencyCode()
+  @IsCurrency()
   currency: string;
 
   @ApiProperty({ type: [PlaceOrderLine], minItems: 1, maxItems: 200 })
-  @IsArray()
-  @ArrayMinSize(1)
-  @ArrayMaxSize(200)
-  @IsObjects()
+  @IsObjects(1, 200)
   @ValidateNested({ each: true })
   @Type(() => PlaceOrderLine)
   lines: PlaceOrderLine[];
@@ -107,9 +84,7 @@ export class PlaceOrder {
   /** In minor units of the currency. */
   @ApiPropertyOptional({ ...AMOUNT, default: 0, example: 490 })
   @IsPresent()
-  @IsInt()
-  @Min(0)
-  @Max(MAX_AMOUNT)
+  @IsInteger(0, MAX_AMOUNT)
   shipping: number = 0;
 
   /** When the order was placed, if that was before now. */
@@ -195,7 +170,7 @@ export class OrderQuery extends PageQuery {
 
   @ApiPropertyOptional({ pattern: '^[A-Z]{3}$' })
   @IsOptional()
-  @Matches(/^[A-Z]{3}$/, { message: '$property must be a currency code of ISO 4217 such as EUR' })
+  @IsCurrency()
   currency?: string;
 
   @ApiPropertyOptional()

@@ -31,8 +31,8 @@ export class OrdersRepository {
     after: string | undefined,
   ): Promise<{ data: OrderState[]; next: string | undefined }> {
     const { ids, next } = await new KeysetQuery('orders')
-      .narrow('user_id = ?', query.userId)
       .narrow('reference = ?', query.reference)
+      .narrow('user_id = ?', query.userId)
       .narrow('id IN (SELECT order_id FROM order_lines WHERE sku = ?)', query.sku)
       .filter('status = ?', query.status)
       .filter('payment_status = ?', query.paymentStatus)

@@ -2,6 +2,7 @@ import { v7 as uuidv7 } from 'uuid';
 import { type Change, timeOfChange } from '../database/event.js';
 import type { Transaction } from '../database/transaction.js';
 import { invalid, Problem } from '../problems/problem.js';
+import { existingUsers } from '../users/users.repository.js';
 import { type Amounts, priceLine, sumLines } from './money.js';
 import type { Order } from './order.entity.js';
 import { orderState } from './order.events.js';
@@ -41,7 +42,10 @@ export async function placeOrders(
   tx: Transaction,
   placements: readonly Placement[],
 ): Promise<(Change<'order.placed'> | Problem)[]> {
-  const known = await knownUsers(tx, placements);
+  const known = await existingUsers(
+    tx,
+    placements.map(({ userId }) => userId),
+  );
   const orders = placements.map(toOrder);
   const placed = await insertOrders(
     tx,
@@ -56,13 +60,6 @@ export async function placeOrders(
     }
     return invalid([{ pointer: '/userId', code: 'unknown', detail: 'There is no such user.' }]);
   });
-}
-
-async function knownUsers(tx: Transaction, placements: readonly Placement[]): Promise<Set<string>> {
-  const rows = await tx.query<{ id: string }[]>(`SELECT id FROM users WHERE id = ANY($1::uuid[])`, [
-    placements.map(({ userId }) => userId),
-  ]);
-  return new Set(rows.map((row) => row.id));
 }
 
 /** Inserts the orders whose references are free, with their lines, and returns the ids of those orders. */

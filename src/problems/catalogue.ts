@@ -117,7 +117,8 @@ export const problemKinds = {
   internal: {
     status: 500,
     title: 'Internal error',
-    meaning: 'A fault of the service. It is logged under the request id; nothing was changed.',
+    meaning:
+      'A fault of the service. It is logged under the request id. With the same idempotency key a retry is safe.',
   },
   unavailable: {
     status: 503,

@@ -57,11 +57,16 @@ export function notFound(): Problem {
   return new Problem('not-found', 'There is nothing at this address.');
 }
 
-/** Wrong content of a body, one fault per place. */
+/** As many faults as one answer lists: a body of 1 MB can hold 100,000. */
+const MOST_FAULTS = 100;
+
+/** Wrong content of a body, one fault per place; the first hundred are listed. */
 export function invalid(errors: readonly Fault[]): Problem {
   const [first] = errors;
-  const detail = errors.length === 1 && first ? first.detail : `The body has ${errors.length} faults.`;
-  return new Problem('validation-failed', detail, { errors });
+  const listed = errors.length > MOST_FAULTS ? `, of which ${MOST_FAULTS} are listed` : '';
+  const detail =
+    errors.length === 1 && first ? first.detail : `The body has ${errors.length} faults${listed}.`;
+  return new Problem('validation-failed', detail, { errors: errors.slice(0, MOST_FAULTS) });
 }
 
 /** The service or its database cannot answer now; a retry is safe. */

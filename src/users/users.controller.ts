@@ -4,6 +4,7 @@ import { History } from '../audit/history.js';
 import { EventResponse } from '../audit/history.dto.js';
 import type { Origin } from '../database/event.js';
 import type { IdempotentRequest } from '../database/idempotency.js';
+import { EXAMPLE_EMAIL } from '../http/examples.js';
 import { Cursors, type Page } from '../http/cursors.js';
 import { Id, IdParameter } from '../http/id.js';
 import { OptionalKey } from '../http/idempotency-key.js';
@@ -31,7 +32,7 @@ export class UsersController {
     answer: UserResponse,
     creates: true,
     subject: true,
-    body: { type: CreateUser, example: { name: 'Ada Lovelace', email: 'ada@example.com' } },
+    body: { type: CreateUser, example: { name: 'Ada Lovelace', email: EXAMPLE_EMAIL } },
     key: 'optional',
     problems: ['already-exists'],
   })

@@ -14,7 +14,7 @@ export class CreateUser {
   /** Unique, whatever the case of its letters. */
   @ApiProperty({ format: 'email', minLength: 3, maxLength: 254, example: 'ada@example.com' })
   @IsText(3, 254)
-  @IsEmail()
+  @IsEmail({}, { message: '$property must be an e-mail address' })
   email: string;
 
   @ApiPropertyOptional({ enum: roles, default: 'customer', example: 'customer' })
@@ -41,7 +41,7 @@ export class UpdateUser {
   @ApiPropertyOptional({ format: 'email', minLength: 3, maxLength: 254 })
   @IsPresent()
   @IsText(3, 254)
-  @IsEmail()
+  @IsEmail({}, { message: '$property must be an e-mail address' })
   email?: string;
 
   @ApiPropertyOptional({ enum: roles })

@@ -27,23 +27,29 @@ export class UsersService {
     origin: Origin,
     request: IdempotentRequest | undefined,
   ): Promise<Written<'user.created'>> {
-    return this.writePath
-      .write<'user.created'>(origin, request, async (tx) => {
-        const now = timeOfChange();
-        const user: User = {
-          id: uuidv7(),
-          version: 1,
-          name: input.name,
-          email: input.email,
-          role: input.role ?? 'customer',
-          status: 'active',
-          createdAt: now,
-          updatedAt: now,
-        };
-        await tx.insert(User, user);
-        return { action: 'user.created', state: userState(user) };
-      })
-      .catch(emailTaken);
+    return this.writePath.write<'user.created'>(origin, request, async (tx) => {
+      const now = timeOfChange();
+      const user: User = {
+        id: uuidv7(),
+        version: 1,
+        name: input.name,
+        email: input.email,
+        role: input.role ?? 'customer',
+        status: 'active',
+        createdAt: now,
+        updatedAt: now,
+      };
+      const inserted = await tx
+        .createQueryBuilder()
+        .insert()
+        .into(User)
+        .values(user)
+        .orIgnore()
+        .returning('id')
+        .execute();
+      if ((inserted.raw as unknown[]).length === 0) throw emailTaken();
+      return { action: 'user.created', state: userState(user) };
+    });
   }
 
   /** The user as it is now; `not-found` when there is none. */
@@ -92,13 +98,14 @@ export class UsersService {
         await tx.update(User, { id }, change);
         return { action: 'user.updated', state: userState({ ...user, ...change }) };
       })
-      .catch(emailTaken);
+      .catch((error: unknown) => {
+        throw brokenConstraint(error) === 'users_email_key' ? emailTaken() : error;
+      });
   }
 }
 
-function emailTaken(error: unknown): never {
-  if (brokenConstraint(error) !== 'users_email_key') throw error;
-  throw new Problem('already-exists', 'Another user has this e-mail address.', {
+function emailTaken(): Problem {
+  return new Problem('already-exists', 'Another user has this e-mail address.', {
     members: { field: 'email' },
   });
 }

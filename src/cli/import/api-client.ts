@@ -51,7 +51,7 @@ export class ApiClient {
       } catch (error) {
         answersBefore ??= this.answers;
         if (attempt === attempts) {
-          const failure = `${this.base} cannot be reached (${reasonOf(error)})`;
+          const failure = `${this.base} cannot be reached (${reasonOf(error)}): is it running, and is --url right?`;
           throw this.answers === answersBefore ? new Unreachable(failure) : new LineFailure(failure);
         }
       }

@@ -70,6 +70,8 @@ function serverSettings(durable: boolean, maxConnections: number): string[] {
     'unix_socket_directories=',
     'timezone=UTC',
     'log_timezone=UTC',
+    // Details of an error hold values, such as the e-mail address that is taken.
+    'log_error_verbosity=terse',
     `max_connections=${maxConnections}`,
     ...(durable ? [] : ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off']),
   ];
