@@ -12,7 +12,6 @@ export function dataSourceOptions(url: string, poolSize: number) {
     poolSize,
     applicationName: 'ordo',
     connectTimeoutMS: 5_000,
-    extra: { keepAlive: true },
     // Amounts stay below 2^53 by constraint, so that a number holds every bigint exactly.
     parseInt8: true,
     invalidWhereValuesBehavior: { null: 'throw', undefined: 'throw' },

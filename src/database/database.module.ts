@@ -3,6 +3,7 @@ import { ConfigService } from '@nestjs/config';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import type { ServiceConfig } from '../config/config.js';
 import { dataSourceOptions } from './data-source.js';
+import { ANSWER_PATIENCE_MS, impatientSocket } from './impatient-socket.js';
 import { isDatabaseUnavailable, isLoginRefused } from './sqlstate.js';
 import { KeyPurge } from './key-purge.js';
 import { WritePath } from './write-path.js';
@@ -18,6 +19,7 @@ import { WritePath } from './write-path.js';
           config.get('DATABASE_URL', { infer: true }),
           config.get('DATABASE_POOL_SIZE', { infer: true }),
         ),
+        extra: { stream: impatientSocket(ANSWER_PATIENCE_MS) },
         autoLoadEntities: true,
         retryAttempts: 30,
         retryDelay: 1_000,

@@ -8,7 +8,7 @@ interface Differences extends Record<string, unknown> {
 
 /**
  * What must hold whatever happened: every subject has as many events as its version says, dense from 1, and its row
- * equals the state of the newest one. Compared in SQL, member by member, apart from the service's own code.
+ * equals the state of the newest one; each event's columns equal its entry. Compared in SQL, member by member, apart from the service's own code.
  */
 export async function expectConsistent(database: TestDatabase): Promise<void> {
   const differences = await database.query<Differences>(`
@@ -48,6 +48,13 @@ export async function expectConsistent(database: TestDatabase): Promise<void> {
       WHERE subjects.state -> key IS DISTINCT FROM
             CASE WHEN key IN ('createdAt', 'updatedAt', 'placedAt')
                  THEN to_jsonb((newest.state ->> key)::timestamptz) ELSE newest.state -> key END
+    UNION ALL
+    SELECT subject_type || ' ' || subject_id, 'columns and entry of version ' || subject_version
+      FROM audit_events, LATERAL (SELECT convert_from(entry, 'UTF8')::jsonb AS entry) AS parsed
+      WHERE parsed.entry - 'stateHash' IS DISTINCT FROM jsonb_build_object(
+        'v', 1, 'id', id, 'at', to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'action', action,
+        'actor', jsonb_build_object('type', actor_type, 'id', actor_id), 'requestId', request_id,
+        'subject', jsonb_build_object('type', subject_type, 'id', subject_id, 'version', subject_version))
     UNION ALL
     SELECT type || ' ' || id, 'entry and state hash' FROM newest
       WHERE convert_from(entry, 'UTF8')::jsonb ->> 'stateHash' <> encode(sha256(salt || bytes), 'hex')`);

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
-/** A TCP proxy in front of PostgreSQL that can cut a connection at a chosen moment. */
+/** A TCP proxy in front of PostgreSQL that can cut or stall connections at a chosen moment. */
 export interface CuttingProxy {
   /** The database's URL, through the proxy. */
   readonly url: string;
@@ -10,6 +10,11 @@ export interface CuttingProxy {
    * `request` goes to the database, `answer` comes from it.
    */
   cutAt(direction: 'request' | 'answer', bytes: string): Promise<void>;
+  /**
+   * From the moment these bytes go by in a request, swallows all that goes through the connections of then, and keeps
+   * them open; resolves when it does. New connections work.
+   */
+  stallAt(bytes: string): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -17,11 +22,19 @@ export interface CuttingProxy {
 export async function startProxy(url: string): Promise<CuttingProxy> {
   const target = new URL(url);
   const sockets = new Set<Socket>();
+  const stalled = new Set<Socket>();
+  let stall: { bytes: Buffer; sprung: () => void } | undefined;
   let trap: { direction: string; bytes: Buffer; sprung: () => void } | undefined;
 
   function forward(direction: string, from: Socket, to: Socket): void {
     sockets.add(from);
     from.on('data', (chunk: Buffer) => {
+      if (direction === 'request' && stall !== undefined && chunk.includes(stall.bytes)) {
+        for (const socket of sockets) stalled.add(socket);
+        stall.sprung();
+        stall = undefined;
+      }
+      if (stalled.has(from)) return;
       if (trap?.direction === direction && chunk.includes(trap.bytes)) {
         from.destroy();
         to.destroy();
@@ -54,6 +67,10 @@ export async function startProxy(url: string): Promise<CuttingProxy> {
     cutAt: (direction, bytes) =>
       new Promise((resolve) => {
         trap = { direction, bytes: Buffer.from(bytes), sprung: resolve };
+      }),
+    stallAt: (bytes) =>
+      new Promise((resolve) => {
+        stall = { bytes: Buffer.from(bytes), sprung: resolve };
       }),
     async stop() {
       server.close();
