@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { access, readFile, stat } from 'node:fs/promises';
-import { createServer } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
+import { createDatabase, type TestDatabase } from './support/database.js';
 import { lines } from './support/samples.js';
 import {
   createFolder,
@@ -17,10 +18,15 @@ import {
 
 const SECRET = 'a secret of the tests, 32 characters or more';
 
+let database: TestDatabase;
 let folder: string;
 let remove: () => Promise<void>;
 const started: ServiceProcess[] = [];
 
+beforeAll(async () => {
+  database = await createDatabase();
+});
+afterAll(() => database.drop());
 beforeEach(async () => {
   ({ folder, remove } = await createFolder());
 });
@@ -31,6 +37,17 @@ afterEach(async () => {
   }
   await remove();
 });
+
+/** Where the database of its own is not the point: the run's, which is there already. */
+function withDatabase(): Record<string, string> {
+  return { DATABASE_URL: database.serviceUrl, ORDO_SECRET: SECRET, HOST: '127.0.0.1' };
+}
+
+async function squat(): Promise<{ squatter: Server; port: number }> {
+  const squatter = createServer().listen(0, '127.0.0.1');
+  await once(squatter, 'listening');
+  return { squatter, port: (squatter.address() as AddressInfo).port };
+}
 
 function start(environment: Record<string, string> = {}): ServiceProcess {
   const service = startProcess(folder, environment);
@@ -142,14 +159,19 @@ describe('a start that cannot go on ends with one line and exit code 1', () => {
     return words[0] ?? '';
   }
 
-  it.each(['PORT', 'METRICS_PORT'])('%s is taken', async (variable) => {
-    const squatter = createServer().listen(0, '127.0.0.1');
-    await once(squatter, 'listening');
-    const { port } = squatter.address() as AddressInfo;
-    expect(await refusal({ [variable]: String(port) })).toContain(
-      `Port ${port} is taken by another program: set ${variable}`,
+  it('PORT is taken, and the database that was started for it is stopped', async () => {
+    const { squatter, port } = await squat();
+    expect(await refusal({ PORT: String(port) })).toContain(
+      `Port ${port} is taken by another program: set PORT`,
     );
     await expect(postmasterOf(folder)).rejects.toThrow();
+    squatter.close();
+  });
+
+  it('METRICS_PORT is taken', async () => {
+    const { squatter, port } = await squat();
+    const line = await refusal({ ...withDatabase(), METRICS_PORT: String(port) });
+    expect(line).toContain(`Port ${port} is taken by another program: set METRICS_PORT`);
     squatter.close();
   });
 
@@ -158,13 +180,13 @@ describe('a start that cannot go on ends with one line and exit code 1', () => {
   });
 
   it('the address is not one of this machine', async () => {
-    expect(await refusal({ HOST: '192.0.2.1' })).toMatch(/cannot be listened on .*HOST/);
+    expect(await refusal({ ...withDatabase(), HOST: '192.0.2.1' })).toMatch(/cannot be listened on .*HOST/);
   });
 
   it('the database does not know the login', async () => {
-    const url = new URL(process.env.ORDO_TEST_SERVICE_URL ?? '');
+    const url = new URL(database.serviceUrl);
     url.password = 'canary-password';
-    const line = await refusal({ DATABASE_URL: url.href, ORDO_SECRET: SECRET });
+    const line = await refusal({ ...withDatabase(), DATABASE_URL: url.href });
     expect(line).toBe('ordo: The database that DATABASE_URL names cannot be used (28P01)');
   });
 
@@ -175,7 +197,7 @@ describe('a start that cannot go on ends with one line and exit code 1', () => {
 
 describe('told to stop', () => {
   it('finishes what it has begun, answers that it is not ready, and exits with 0, however often it is told', async () => {
-    const service = start({ SHUTDOWN_DELAY_MS: '700' });
+    const service = start({ ...withDatabase(), SHUTDOWN_DELAY_MS: '700' });
     const url = await service.listening();
     const { port } = new URL(url);
     // Half a request: the service waits for the rest of it.
@@ -208,7 +230,7 @@ describe('told to stop', () => {
   });
 
   it('does not wait longer than SHUTDOWN_TIMEOUT_MS for a client that never finishes', async () => {
-    const service = start({ SHUTDOWN_TIMEOUT_MS: '300' });
+    const service = start({ ...withDatabase(), SHUTDOWN_TIMEOUT_MS: '300' });
     const url = await service.listening();
     const socket = connect(Number(new URL(url).port), '127.0.0.1').on('error', () => undefined);
     socket.write(

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
-import { KeysetQuery } from '../database/keyset.js';
+import { KeysetQuery, type Slice } from '../database/keyset.js';
 import { notFound } from '../problems/problem.js';
 import type { AuditEventResponse, AuditQuery } from './audit.dto.js';
 
@@ -22,10 +22,7 @@ export class AuditService {
   }
 
   /** One page of events, newest first, and where the next one starts. */
-  async list(
-    query: AuditQuery,
-    after: string | undefined,
-  ): Promise<{ data: AuditEventResponse[]; next: string | undefined }> {
+  async list(query: AuditQuery, after: string | undefined): Promise<Slice<AuditEventResponse>> {
     const { ids, next } = await new KeysetQuery(
       `(SELECT id, at, actor_id, action, subject_type, subject_id FROM audit_events) AS events`,
     )

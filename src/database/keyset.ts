@@ -3,8 +3,14 @@ import type { DataSource } from 'typeorm';
 /** How many rows a page may look at while it filters them one by one. */
 const SCAN_LIMIT = 2_000;
 
-/** Ids of one page, newest first; `next` is where the following page starts, undefined on the last one. */
-export interface IdPage {
+/** One page of a list; `next` is where the following one starts, undefined on the last. */
+export interface Slice<T> {
+  readonly data: readonly T[];
+  readonly next: string | undefined;
+}
+
+/** Ids of one page, newest first; `next` as in a slice. */
+interface IdPage {
   readonly ids: readonly string[];
   readonly next: string | undefined;
 }

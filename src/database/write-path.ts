@@ -55,10 +55,7 @@ export class WritePath {
     useCase: (tx: Transaction) => Promise<Change<A> | Unchanged<A>>,
   ): Promise<Written<A>> {
     const write = { input: undefined, origin, request };
-    const [result] = await this.writeAll<A, undefined>([write], async (tx) => [await useCase(tx)]);
-    if (result === undefined || result instanceof Problem)
-      throw result ?? new Error('A write without a result');
-    return result;
+    return single(await this.writeAll<A, undefined>([write], async (tx) => [await useCase(tx)]));
   }
 
   /**
@@ -127,6 +124,13 @@ export class WritePath {
     });
     for (const { index, result } of settled) results[index] = result;
   }
+}
+
+/** The result of a list of one; throws it when it is a problem. */
+export function single<A extends Action>([result]: readonly Result<A>[]): Written<A> {
+  if (result === undefined || result instanceof Problem)
+    throw result ?? new Error('A write without a result');
+  return result;
 }
 
 /** Stores the events of the changes and frees the keys of the rest; answers whether there is anything to commit. */

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { DataSource, In, Repository } from 'typeorm';
-import { KeysetQuery } from '../database/keyset.js';
+import { KeysetQuery, type Slice } from '../database/keyset.js';
 import { Order } from './order.entity.js';
 import { orderState, type OrderState } from './order.events.js';
 import type { OrderQuery } from './orders.dto.js';
@@ -26,10 +26,7 @@ export class OrdersRepository {
   }
 
   /** One page of the orders that fit the query, newest first, and where the next one starts. */
-  async page(
-    query: OrderQuery,
-    after: string | undefined,
-  ): Promise<{ data: OrderState[]; next: string | undefined }> {
+  async page(query: OrderQuery, after: string | undefined): Promise<Slice<OrderState>> {
     const { ids, next } = await new KeysetQuery('orders')
       .narrow('reference = ?', query.reference)
       .narrow('user_id = ?', query.userId)

@@ -2,16 +2,17 @@ import { Injectable } from '@nestjs/common';
 import { History, type Moment } from '../audit/history.js';
 import { type Origin, timeOfChange } from '../database/event.js';
 import type { IdempotentRequest } from '../database/idempotency.js';
+import type { Slice } from '../database/keyset.js';
 import type { Transaction } from '../database/transaction.js';
-import { WritePath, type Written } from '../database/write-path.js';
+import { single, WritePath, type Written } from '../database/write-path.js';
 import { isMetadata } from '../http/validators.js';
 import type { Precondition } from '../http/preconditions.js';
-import { invalid, notFound, Problem } from '../problems/problem.js';
+import { invalid, notFound } from '../problems/problem.js';
 import { Order, OrderLine } from './order.entity.js';
 import { orderState, type OrderState } from './order.events.js';
 import type { OrderQuery, PlaceOrder, UpdateOrder } from './orders.dto.js';
 import { OrdersRepository } from './orders.repository.js';
-import { placeOrders, preparePlacement } from './place-orders.js';
+import { type Placement, placeOrders, preparePlacement } from './place-orders.js';
 import { statusAfter } from './status.js';
 
 @Injectable()
@@ -29,10 +30,7 @@ export class OrdersService {
     request: IdempotentRequest,
   ): Promise<Written<'order.placed'>> {
     const write = { input: preparePlacement(input), origin, request };
-    const [result] = await this.writePath.writeAll<'order.placed', typeof write.input>([write], placeOrders);
-    if (result === undefined || result instanceof Problem)
-      throw result ?? new Error('A placement without a result');
-    return result;
+    return single(await this.writePath.writeAll<'order.placed', Placement>([write], placeOrders));
   }
 
   /** The order as it is now, or as it was at a moment; `not-found` when there is or was none. */
@@ -44,10 +42,7 @@ export class OrdersService {
   }
 
   /** One page of orders, newest first, and where the next one starts. */
-  async list(
-    query: OrderQuery,
-    after: string | undefined,
-  ): Promise<{ data: OrderState[]; next: string | undefined }> {
+  async list(query: OrderQuery, after: string | undefined): Promise<Slice<OrderState>> {
     return this.orders.page(query, after);
   }
 

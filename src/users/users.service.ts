@@ -4,7 +4,7 @@ import { DataSource, In, Repository } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
 import { type Origin, timeOfChange } from '../database/event.js';
 import type { IdempotentRequest } from '../database/idempotency.js';
-import { type IdPage, KeysetQuery } from '../database/keyset.js';
+import { KeysetQuery, type Slice } from '../database/keyset.js';
 import { brokenConstraint } from '../database/sqlstate.js';
 import { WritePath, type Written } from '../database/write-path.js';
 import type { Precondition } from '../http/preconditions.js';
@@ -60,11 +60,8 @@ export class UsersService {
   }
 
   /** One page of users, newest first, and where the next one starts. */
-  async list(
-    query: UserQuery,
-    after: string | undefined,
-  ): Promise<{ data: UserState[]; next: string | undefined }> {
-    const page: IdPage = await new KeysetQuery('users')
+  async list(query: UserQuery, after: string | undefined): Promise<Slice<UserState>> {
+    const page = await new KeysetQuery('users')
       .narrow('lower(email) = lower(?)', query.email)
       .filter('role = ?', query.role)
       .filter('status = ?', query.status)
