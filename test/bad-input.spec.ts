@@ -1182,7 +1182,7 @@ describe('on the wire', () => {
 });
 
 describe('whatever comes', () => {
-  const runs = { numRuns: 120 };
+  const runs = { numRuns: 60 };
 
   it('as a body, it is never an error of the service', () =>
     fc.assert(

@@ -247,7 +247,7 @@ describe('filters', () => {
       fc.asyncProperty(orderFilters(), async (filters) => {
         await expectSelection(filters);
       }),
-      { numRuns: 80 },
+      { numRuns: 40 },
     ));
 
   it('bounds include the lower and exclude the upper instant; totals include both', async () => {
