@@ -16,7 +16,7 @@ interface IdPage {
 }
 
 /**
- * A page of a table by descending `id` (UUIDv7: newest first) whose cost does not depend on how many rows there are.
+ * A page of a table by descending `id` (UUIDv7: newest first) whose cost does not depend on where in the list it is.
  * One condition that an index answers narrows what is read; the others filter what was read, at most 2,000 rows a page,
  * so that such a page can be short or empty and yet have a next one.
  */

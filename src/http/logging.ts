@@ -27,8 +27,8 @@ export function loggingOptions(config: Pick<ServiceConfig, 'LOG_LEVEL' | 'NODE_E
 }
 
 /**
- * What a log may say of an error. The database's messages, details and parameters can hold personal data: of such an
- * error the log has its codes and where it was thrown.
+ * What a log may say of an error. The database's details, parameters and some of its messages can hold personal data:
+ * they are left out.
  */
 function describeError(error: unknown): object {
   if (!Error.isError(error)) return { type: typeof error };
@@ -42,7 +42,7 @@ function describeError(error: unknown): object {
     sqlState: state,
     constraint: brokenConstraint(error),
     // Class 22 (data exception) quotes the value; the others name tables, roles and constraints at the most.
-    ...(state?.startsWith('22') === false && { message: error.message }),
+    ...(!state?.startsWith('22') && { message: error.message }),
     stack: frames?.join('\n'),
   };
 }
