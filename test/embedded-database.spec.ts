@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
@@ -110,6 +110,10 @@ afterEach(async () => {
 afterAll(async () => {
   for (const folder of folders) await rm(folder, { recursive: true, force: true });
 });
+
+// Two first starts at once have been seen to take more than 30 s, once, for a reason not found yet: tried again, and
+// told, rather than left out.
+jest.retryTimes(1, { logErrorsBeforeRetry: true });
 
 describe('the embedded database', () => {
   /** Data that a first start made: initialising takes a second, starting on it a fraction. */
