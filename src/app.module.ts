@@ -1,14 +1,24 @@
 import { type DynamicModule, type MiddlewareConsumer, Module, type NestModule } from '@nestjs/common';
 import { ConfigModule } from '@nestjs/config';
+import { APP_GUARD } from '@nestjs/core';
 import { LoggerModule } from 'nestjs-pino';
 import { AuditController } from './audit/audit.controller.js';
 import { AuditModule } from './audit/audit.module.js';
+import { ApiKeysController } from './auth/api-keys/api-keys.controller.js';
+import { AuthController } from './auth/auth.controller.js';
+import { AuthModule } from './auth/auth.module.js';
+import { AuthorizeGuard } from './auth/authorize.guard.js';
+import { IdentifyGuard } from './auth/identify.guard.js';
+import { KeySetController } from './auth/key-set.controller.js';
+import { SessionsController } from './auth/sessions.controller.js';
 import type { ServiceConfig } from './config/config.js';
 import { DatabaseModule } from './database/database.module.js';
 import { HealthModule } from './health/health.module.js';
 import { HttpModule } from './http/http.module.js';
 import { JsonBody } from './http/json-body.middleware.js';
 import { loggingOptions } from './http/logging.js';
+import { LimitsModule } from './limits/limits.module.js';
+import { ThrottleGuard } from './limits/throttle.guard.js';
 import { MetricsModule } from './metrics/metrics.module.js';
 import { OrdersController } from './orders/orders.controller.js';
 import { OrdersModule } from './orders/orders.module.js';
@@ -17,7 +27,23 @@ import { UsersModule } from './users/users.module.js';
 
 /** What the service is made of. */
 @Module({
-  imports: [DatabaseModule, HttpModule, MetricsModule, HealthModule, AuditModule, UsersModule, OrdersModule],
+  imports: [
+    DatabaseModule,
+    HttpModule,
+    MetricsModule,
+    LimitsModule,
+    HealthModule,
+    AuditModule,
+    UsersModule,
+    AuthModule,
+    OrdersModule,
+  ],
+  // In this order: who is calling, how often, and may they.
+  providers: [
+    { provide: APP_GUARD, useClass: IdentifyGuard },
+    { provide: APP_GUARD, useClass: ThrottleGuard },
+    { provide: APP_GUARD, useClass: AuthorizeGuard },
+  ],
 })
 export class AppModule implements NestModule {
   /** The service with this configuration. */
@@ -38,6 +64,16 @@ export class AppModule implements NestModule {
   }
 
   configure(consumer: MiddlewareConsumer): void {
-    consumer.apply(JsonBody).forRoutes(UsersController, OrdersController, AuditController);
+    consumer
+      .apply(JsonBody)
+      .forRoutes(
+        AuthController,
+        SessionsController,
+        KeySetController,
+        ApiKeysController,
+        UsersController,
+        OrdersController,
+        AuditController,
+      );
   }
 }

@@ -23,6 +23,7 @@ export async function createApp(config: ServiceConfig): Promise<NestExpressAppli
   });
   // Entity tags are versions, made by the service; Express would hash every body.
   app.set('etag', false);
+  app.set('trust proxy', config.TRUST_PROXY);
   // Without its limit of 1,000 the parser drops no parameter: one that is unknown must be refused.
   app.set('query parser', (query?: string) => parse(query ?? '', '&', '=', { maxKeys: 0 }));
 
@@ -35,13 +36,24 @@ export async function createApp(config: ServiceConfig): Promise<NestExpressAppli
   if (config.CORS_ORIGINS.length > 0) {
     app.enableCors({
       origin: [...config.CORS_ORIGINS],
-      exposedHeaders: ['ETag', 'Link', 'Location', 'Retry-After', 'Idempotency-Replayed', 'X-Request-Id'],
+      exposedHeaders: [
+        'ETag',
+        'Link',
+        'Location',
+        'Retry-After',
+        'Idempotency-Replayed',
+        'RateLimit',
+        'RateLimit-Policy',
+        'WWW-Authenticate',
+        'X-Request-Id',
+      ],
       maxAge: 3_600,
     });
   }
   app.use(compression());
-  app.use('/v1', (_request: Request, response: Response, next: NextFunction) => {
+  app.use('/v1', (request: Request, response: Response, next: NextFunction) => {
     response.set('Cache-Control', 'private, no-cache').vary('Authorization');
+    if (request.path.startsWith('/auth/')) response.set('Cache-Control', 'no-store');
     next();
   });
 

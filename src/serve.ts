@@ -5,6 +5,7 @@ import { Logger } from 'nestjs-pino';
 import type { ServiceConfig } from './config/config.js';
 import { errorCode } from './config/private-files.js';
 import { StartupError } from './config/startup-error.js';
+import { FirstAdmin } from './auth/first-admin.js';
 import { createApp } from './create-app.js';
 import { isDatabaseUnavailable, sqlState } from './database/sqlstate.js';
 import { shutDown } from './http/shutdown.js';
@@ -27,6 +28,8 @@ async function listen(app: NestExpressApplication, config: ServiceConfig): Promi
   );
   const server = app.getHttpServer();
   await take('PORT', config.PORT, () => once(server.listen(config.PORT, config.HOST), 'listening'));
+  // Not before the ports are ours: a password that is made is told once.
+  await app.get(FirstAdmin).ensure().catch(explain);
   const { port } = server.address() as AddressInfo;
   app.get(Logger).log(`Ordo listens on http://localhost:${port}; try it at http://localhost:${port}/docs`);
   return app;

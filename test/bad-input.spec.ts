@@ -31,7 +31,9 @@ async function countRows(): Promise<unknown> {
   const { rows } = await database.query<Record<string, number>>(
     `SELECT (SELECT count(*)::int FROM users) AS users, (SELECT count(*)::int FROM orders) AS orders,
             (SELECT count(*)::int FROM order_lines) AS lines, (SELECT count(*)::int FROM audit_events) AS events,
-            (SELECT count(*)::int FROM idempotency_keys) AS keys`,
+            (SELECT count(*)::int FROM idempotency_keys) AS keys, (SELECT count(*)::int FROM passwords) AS passwords,
+            (SELECT count(*)::int FROM sessions) AS sessions, (SELECT count(*)::int FROM reset_tokens) AS "resetTokens",
+            (SELECT count(*)::int FROM api_keys) AS "apiKeys"`,
   );
   return rows[0];
 }
@@ -69,20 +71,25 @@ function withBody(request: Test, body: string | Buffer, type = 'application/json
 }
 
 const postUser = () => service.send('post', '/v1/users');
+const postAuth = (route: string) => service.as(undefined).send('post', `/v1/auth/${route}`);
+const register = () => postAuth('register');
 const postOrder = () => service.send('post', '/v1/orders').set('Idempotency-Key', randomUUID());
 const patchOrder = () => service.send('patch', `/v1/orders/${order.id}`).set('If-Match', '*');
 
 /** JSON of a valid user, of a valid order and of its line, with members as raw JSON text added behind. */
 const userJson = (members = '') =>
   `{"name": "Ada", "email": "${randomUUID()}@example.com"${members && `, ${members}`}}`;
+const registrationJson = (members = '') =>
+  userJson(`"password": "the tea is in the pot"${members && `, ${members}`}`);
 const lineJson = (members = '') =>
   `{"sku": "A", "name": "A", "quantity": 1, "unitPrice": 1${members && `, ${members}`}}`;
 const orderJson = (members = '', line = lineJson()) =>
   `{"userId": "${user.id}", "currency": "EUR", "lines": [${line}]${members && `, ${members}`}}`;
 
-/** Both routes that create something: what goes for the bytes of a body goes for both. */
+/** Routes that create something: what goes for the bytes of a body goes for all. */
 const creations = [
   ['POST /v1/users', postUser, userJson],
+  ['POST /v1/auth/register', register, registrationJson],
   ['POST /v1/orders', postOrder, orderJson],
 ] as const;
 
@@ -189,6 +196,7 @@ describe('members that are not in the contract', () => {
       const expectUnknown = (request: Test, body: string, parent: string) =>
         expectRefusal(withBody(request, body), 422, 'validation-failed', `${parent}/${token(name)}`);
       await expectUnknown(postUser(), userJson(member), '');
+      await expectUnknown(register(), registrationJson(member), '');
       await expectUnknown(postOrder(), orderJson(member), '');
       await expectUnknown(postOrder(), orderJson('', lineJson(member)), '/lines/0');
       await expectUnknown(patchOrder(), `{${member}}`, '');
@@ -391,7 +399,6 @@ describe('what an order consists of', () => {
   });
 
   it.each([
-    ['absent', () => undefined],
     ['null', () => null],
     ['a number', () => 1],
     ['malformed', () => 'me'],
@@ -524,10 +531,12 @@ describe('lengths count characters, not UTF-16 units', () => {
     ['role', 'Admin'],
     ['role', 'root'],
     ['role', 1],
+    ['role', null],
     ['password', 'eleven char'],
     ['password', 'x'.repeat(129)],
     ['password', '🍵'.repeat(129)],
     ['password', 123_456_789_012],
+    ['password', null],
     ['status', 'suspended'],
     ['id', UNKNOWN_ID],
     ['version', 1],
@@ -541,9 +550,109 @@ describe('lengths count characters, not UTF-16 units', () => {
   );
 
   it('a password has 12 to 128', async () => {
-    await createUser(service, { password: 'x'.repeat(12) });
-    await createUser(service, { password: '🍵'.repeat(128) });
+    await createUser(service, { password: 'tea🍵cup🍵pot🍵' });
+    await createUser(service, { password: `the tea is in the pot${'🍵'.repeat(107)}` });
   });
+
+  it.each([
+    ['too few once composed', 'e\u0301a\u0300o\u0308'.repeat(3)],
+    ['too many once compatible', '\ufdfa is a whole sentence '.repeat(5)],
+  ])('a password is measured in its normal form: %s', async (_case, password) => {
+    const response = await postUser()
+      .send({ name: 'Ada', email: 'ada-long@example.com', password })
+      .expect(422);
+    expect(response.body.errors).toEqual([expect.objectContaining({ pointer: '/password', code: 'length' })]);
+  });
+});
+
+describe('passwords that are easily guessed', () => {
+  const email = 'Ada.Lovelace@example.com';
+  const common = [
+    ...['password1234', 'PassWordPassWord', '1qaz2wsx3edc', '!!qwertyuiop99'],
+    ...['x'.repeat(12), '🍵'.repeat(128), 'abcabcabcabcabc', '123456789012', 'abcdefghijklm', '210987654321'],
+    ...[
+      email,
+      email.toUpperCase(),
+      'ADA.Lovelace',
+      '1815 Ada.Lovelace!!',
+      'ada.lovelaceada.lovelace',
+      '１２３４５６７８９０１２',
+    ],
+  ];
+
+  it.each(common)('%s is refused, wherever it is set', async (password) => {
+    const fault = (pointer: string) => [expect.objectContaining({ pointer, code: 'common-password' })];
+    const creation = { name: 'Ada', email, password };
+    for (const request of [postUser(), register()]) {
+      const refused = await request.send(creation).expect(422);
+      expect(refused.body.errors).toEqual(fault('/password'));
+    }
+    const { body: user } = await register()
+      .send({
+        ...creation,
+        email: email.replace('@', `@${randomUUID()}.`),
+        password: 'the tea is in the pot',
+      })
+      .expect(201);
+    const issued = await service.send('post', '/v1/auth/reset-tokens').send({ userId: user.id }).expect(201);
+    const own = password.replace(/@.*/, `@${user.email.split('@')[1]}`);
+    const reset = await postAuth('password')
+      .send({ resetToken: issued.body.resetToken, newPassword: own })
+      .expect(422);
+    expect(reset.body.errors).toEqual(fault('/newPassword'));
+  });
+});
+
+describe('bodies of sign-in', () => {
+  it.each([
+    ['login', {}, ['/email', '/password']],
+    ['login', { email: 'ada@example.com', password: '' }, ['/password']],
+    ['login', { email: ['ada@example.com'], password: { text: 'x' } }, ['/email', '/password']],
+    ['login', { email: 'a'.repeat(255), password: 'x'.repeat(129) }, ['/email', '/password']],
+    ['login', { email: 'ada@example.com', password: 'x', remember: true }, ['/remember']],
+    ['register', { name: 'Ada' }, ['/email', '/password']],
+    ['register', { name: '', email: 'ada', password: 'eleven char' }, ['/email', '/name', '/password']],
+    ['refresh', {}, ['/refreshToken']],
+    ['refresh', { refreshToken: null }, ['/refreshToken']],
+    ['refresh', { refreshToken: 'x'.repeat(201) }, ['/refreshToken']],
+    ['password', {}, ['/newPassword']],
+    ['password', { newPassword: 'the tea is in the pot' }, ['']],
+    ['password', { newPassword: 'the tea is in the pot', currentPassword: 'x', resetToken: 'x' }, ['']],
+    ['password', { newPassword: 'eleven char', resetToken: null }, ['/newPassword', '/resetToken']],
+  ])('%s refuses %j', (route, body, places) =>
+    expectRefusal(postAuth(route).send(body), 422, 'validation-failed', ...places),
+  );
+
+  it.each([{ role: 'admin' }, { status: 'active' }, { id: UNKNOWN_ID }, { version: 1 }])(
+    'nobody registers with %j',
+    (member) =>
+      expectRefusal(
+        withBody(register(), JSON.stringify({ ...(JSON.parse(registrationJson()) as object), ...member })),
+        422,
+        'validation-failed',
+        `/${Object.keys(member)[0]}`,
+      ),
+  );
+
+  it.each([undefined, null, 1, 'me', UNKNOWN_ID])('no reset token is issued for %j', (userId) =>
+    expectRefusal(
+      service.send('post', '/v1/auth/reset-tokens').send({ userId }),
+      422,
+      'validation-failed',
+      '/userId',
+    ),
+  );
+
+  it.each(['', 'x', randomUUID(), 'A'.repeat(86)])(
+    '%j is no refresh token and no reset token',
+    async (text) => {
+      const sent = [
+        postAuth('refresh').send({ refreshToken: `${text}_` }),
+        postAuth('password').send({ resetToken: `${text}_`, newPassword: 'the tea is in the pot' }),
+      ];
+      for (const request of sent) await expectRefusal(request, 401, 'unauthenticated');
+    },
+  );
 });
 
 describe('metadata', () => {

@@ -1,3 +1,4 @@
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +8,11 @@ import { StartupError } from '../src/config/startup-error.js';
 
 const SECRET = '0123456789abcdef0123456789abcdef';
 const DATABASE_URL = 'postgresql://ordo:canary-password@db.example:5432/ordo';
+
+const pem = (key: KeyObject) => key.export({ type: 'pkcs8', format: 'pem' }).toString();
+const publicPem = (key: KeyObject) => key.export({ type: 'spki', format: 'pem' }).toString();
+const keyPair = () => generateKeyPairSync('ed25519');
+const JWT_KEYS = pem(keyPair().privateKey);
 
 function fault(environment: Record<string, string>): string {
   try {
@@ -36,11 +42,51 @@ describe('the configuration', () => {
   });
 
   it('refuses production without a database, and a database without a secret, naming the variable', () => {
-    expect(fault({ NODE_ENV: 'production' })).toContain('DATABASE_URL');
+    expect(fault({ NODE_ENV: 'production' })).toMatch(/DATABASE_URL.*ORDO_SECRET.*JWT_KEYS/);
     expect(fault({ DATABASE_URL })).toContain('ORDO_SECRET');
-    expect(readConfig({ NODE_ENV: 'production', DATABASE_URL, ORDO_SECRET: SECRET })).toMatchObject({
-      DATABASE_URL,
-    });
+    const production = { NODE_ENV: 'production', DATABASE_URL, ORDO_SECRET: SECRET, JWT_KEYS };
+    expect(readConfig(production)).toMatchObject({ DATABASE_URL });
+    for (const name of ['DATABASE_URL', 'ORDO_SECRET', 'JWT_KEYS'] as const) {
+      expect(fault({ ...production, [name]: '' })).toMatch(new RegExp(`^${name} must be set\\b`));
+    }
+  });
+
+  it('needs keys for access tokens in production alone', () => {
+    expect(readConfig({ DATABASE_URL, ORDO_SECRET: SECRET }).JWT_KEYS).toBeUndefined();
+  });
+
+  it('reads one or two Ed25519 keys, in their order, also from a file', () => {
+    const pairs = [keyPair(), keyPair()];
+    const text = pairs.map(({ privateKey }) => pem(privateKey)).join('\n');
+    const file = join(mkdtempSync(join(tmpdir(), 'ordo-config-')), 'keys');
+    writeFileSync(file, text);
+    for (const environment of [{ JWT_KEYS: text }, { JWT_KEYS_FILE: file }]) {
+      const keys = readConfig(environment).JWT_KEYS ?? [];
+      expect(keys.map(pem)).toEqual(pairs.map(({ privateKey }) => pem(privateKey)));
+    }
+    expect(readConfig({ JWT_KEYS }).JWT_KEYS).toHaveLength(1);
+  });
+
+  it.each([
+    ['three keys', [keyPair(), keyPair(), keyPair()].map(({ privateKey }) => pem(privateKey)).join('')],
+    ['a key of another kind', pem(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey)],
+    ['a key for encryption', pem(generateKeyPairSync('x25519').privateKey)],
+    ['one good key and one of another kind', JWT_KEYS + pem(generateKeyPairSync('ed448').privateKey)],
+    ['a public key', publicPem(keyPair().publicKey)],
+    ['a key that is cut short', JWT_KEYS.replace(/.{8}\n-----END/, '\n-----END')],
+    ['a PEM file of nothing', '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----'],
+    ['no PEM', 'a secret of 32 characters or more, not a key'],
+  ])('refuses %s as JWT_KEYS', (_, text) => {
+    const words = fault({ JWT_KEYS: text });
+    expect(words).toMatch(/^JWT_KEYS must be one or two Ed25519 private keys in PEM/);
+    for (const line of text.split('\n').filter((each) => !each.includes('-----') && each !== '')) {
+      expect(words).not.toContain(line);
+    }
+  });
+
+  it('takes a password of the first admin from 12 characters on', () => {
+    expect(readConfig({ ADMIN_PASSWORD: 'twelve chars' }).ADMIN_PASSWORD).toBe('twelve chars');
+    expect(readConfig({})).toMatchObject({ ADMIN_EMAIL: 'admin@example.com', ADMIN_PASSWORD: undefined });
   });
 
   it.each([
@@ -52,6 +98,8 @@ describe('the configuration', () => {
     ['NODE_ENV', 'staging'],
     ['DATABASE_URL', 'mysql://root:canary-password@db/ordo'],
     ['ORDO_SECRET', 'canary-password'],
+    ['ADMIN_PASSWORD', 'eleven char'],
+    ['REDIS_URL', 'http://:canary-password@cache:6379'],
     ['CORS_ORIGINS', 'https://shop.example/canary-password'],
   ])('names %s when it is wrong, and never its value', (name, value) => {
     expect(fault({ [name]: value })).toContain(name);

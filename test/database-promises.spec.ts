@@ -1,7 +1,8 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type pg from 'pg';
 import { createDatabase, type TestDatabase } from './support/database.js';
+import { eventually } from './support/process.js';
 import { eventRow, insert, lineRow, orderRow, type Row, type Statement, userRow } from './support/rows.js';
 
 // What the database itself promises, whatever program holds the service's login: plain SQL, none of Ordo's code.
@@ -11,9 +12,25 @@ const MAX_AMOUNT = 9_007_199_254_740_991;
 let database: TestDatabase;
 let service: pg.Client;
 let owner: pg.Client;
-/** A user and an order of the user's, both at version 2 and committed long ago. */
+/** A user, an order of the user's and an API key, all at version 2 and committed long ago. */
 const ada = randomUUID();
 const tea = randomUUID();
+const warehouse = randomUUID();
+
+/** An API key at version 1, the first of its name. */
+function apiKeyRow(id: string, columns: Row = {}): Row {
+  return {
+    id,
+    version: 1,
+    name: `key ${id}`,
+    slot: 1,
+    scopes: ['orders:read'],
+    secret_hash: Buffer.alloc(32),
+    created_at: '2026-01-02T03:04:05.678Z',
+    updated_at: '2026-01-02T03:04:05.678Z',
+    ...columns,
+  };
+}
 
 const subjects = [
   {
@@ -30,6 +47,13 @@ const subjects = [
     row: (id: string) => orderRow(id, ada),
     touch: 'note = note',
     old: tea,
+  },
+  {
+    table: 'api_keys',
+    type: 'api-key',
+    row: (id: string) => apiKeyRow(id),
+    touch: 'revoked_at = revoked_at',
+    old: warehouse,
   },
 ];
 type Subject = (typeof subjects)[number];
@@ -70,7 +94,7 @@ beforeAll(async () => {
   database = await createDatabase();
   service = await database.connect();
   owner = await database.connect(database.ownerUrl);
-  const [users, orders] = subjects as [Subject, Subject];
+  const [users, orders, keys] = subjects as [Subject, Subject, Subject];
   expect(
     await outcome(service, [
       create(users, ada),
@@ -78,6 +102,8 @@ beforeAll(async () => {
       create(orders, tea),
       insert('order_lines', lineRow(tea)),
       event(orders, tea),
+      create(keys, warehouse),
+      event(keys, warehouse),
     ]),
   ).toBe('committed');
   expect(
@@ -86,6 +112,8 @@ beforeAll(async () => {
       event(users, ada, 2),
       update(orders, tea, 2),
       event(orders, tea, 2),
+      update(keys, warehouse, 2),
+      event(keys, warehouse, 2),
     ]),
   ).toBe('committed');
 });
@@ -307,7 +335,7 @@ it('order_lines: come with the placement alone', async () => {
 });
 
 describe('nothing is deleted', () => {
-  const tables = ['users', 'orders', 'order_lines', 'audit_events'];
+  const tables = ['users', 'orders', 'order_lines', 'api_keys', 'audit_events'];
 
   it.each(tables)('refuses to delete from or to truncate %s: the service lacks the right', async (table) => {
     expect(await outcome(service, [[`DELETE FROM ${table}`]])).toBe('42501 at the last statement');
@@ -386,6 +414,354 @@ describe('audit_events', () => {
   });
 });
 
+describe('events of what changes no subject', () => {
+  const happened = (columns: Row = {}, id = ada) =>
+    event({ type: 'user' }, id, 1, { subject_version: null, ...columns });
+
+  it('are taken with a subject or without one, as often as it happens', async () => {
+    expect(
+      await outcome(service, [
+        happened(),
+        happened(),
+        happened({ subject_id: null }),
+        happened({ subject_id: null }),
+        happened({}, randomUUID()),
+      ]),
+    ).toBe('committed');
+  });
+
+  it.each<[string, Row]>([
+    ['a state', { state: Buffer.from('{}') }],
+    ['a salt', { salt: Buffer.alloc(16) }],
+    [
+      'a state, a salt and no subject',
+      { state: Buffer.from('{}'), salt: Buffer.alloc(16), subject_id: null },
+    ],
+    ['a version of no subject', { subject_id: null, subject_version: 1 }],
+  ])('are refused with %s, also of the owner', async (_, columns) => {
+    for (const client of [service, owner]) {
+      expect(await outcome(client, [happened(columns)])).toBe('23514 at the last statement');
+    }
+  });
+
+  it('stand for no change', async () => {
+    const users = subjects[0]!;
+    const id = randomUUID();
+    expect(await outcome(service, [create(users, id), happened({}, id)])).toBe('23503 at COMMIT');
+    expect(await outcome(service, [update(users, ada, 3), happened()])).toBe('23503 at COMMIT');
+  });
+});
+
+/** A user with this role, with the event. */
+const createUser = (id: string, columns: Row): Statement[] => [
+  insert('users', userRow(id, columns)),
+  event({ type: 'user' }, id),
+];
+/** A change of the user to the second version, with the event. */
+const changeUser = (id: string, change: string): [Statement, Statement] => [
+  event({ type: 'user' }, id, 2),
+  [`UPDATE users SET version = 2, ${change} WHERE id = $1`, id],
+];
+
+describe('where there is an active admin, there is one for ever', () => {
+  let realm: TestDatabase;
+  let one: pg.Client;
+  let other: pg.Client;
+  const [ann, bob] = [randomUUID(), randomUUID()];
+  const DEMOTED = `role = 'staff'`;
+  const SUSPENDED = `status = 'suspended'`;
+
+  beforeEach(async () => {
+    realm = await createDatabase();
+    [one, other] = [await realm.connect(), await realm.connect()];
+    expect(await outcome(one, createUser(ann, { role: 'admin' }))).toBe('committed');
+  });
+  afterEach(() => realm.drop());
+
+  async function addBob(columns: Row = {}): Promise<void> {
+    expect(await outcome(one, createUser(bob, { role: 'admin', ...columns }))).toBe('committed');
+  }
+
+  async function activeAdmins(): Promise<number> {
+    return (await realm.query(`SELECT FROM users WHERE role = 'admin' AND status = 'active'`)).length;
+  }
+
+  async function untilWaiting(): Promise<void> {
+    await eventually(async () => {
+      const waiting = `SELECT FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+      expect(await realm.query(waiting)).toHaveLength(1);
+    });
+  }
+
+  it.each([DEMOTED, SUSPENDED, `status = 'erased'`, `${DEMOTED}, ${SUSPENDED}`])(
+    'refuses %s of the only one, also by the owner',
+    async (change) => {
+      const schemaOwner = await realm.connect(realm.ownerUrl);
+      for (const client of [one, schemaOwner]) {
+        expect(await outcome(client, changeUser(ann, change))).toBe('23514 at the last statement');
+        await expect(client.query(...parametersOf(changeUser(ann, change)[1]))).rejects.toMatchObject({
+          constraint: 'users_last_admin_check',
+        });
+      }
+    },
+  );
+
+  it('lets one go while another stays, and then no more', async () => {
+    await addBob();
+    expect(await outcome(one, changeUser(ann, DEMOTED))).toBe('committed');
+    expect(await outcome(one, changeUser(bob, SUSPENDED))).toBe('23514 at the last statement');
+  });
+
+  it('does not count one who is suspended', async () => {
+    await addBob({ status: 'suspended' });
+    expect(await outcome(one, changeUser(ann, DEMOTED))).toBe('23514 at the last statement');
+    expect(await outcome(one, changeUser(bob, `status = 'active'`))).toBe('committed');
+    expect(await outcome(one, changeUser(ann, DEMOTED))).toBe('committed');
+  });
+
+  it('lets the only one change in other ways', async () => {
+    expect(await outcome(one, changeUser(ann, `name = 'Ann'`))).toBe('committed');
+  });
+
+  it('refuses one statement that demotes all', async () => {
+    await addBob();
+    const all: Statement = [`UPDATE users SET version = 2, ${DEMOTED} WHERE role = 'admin'`];
+    const events = [ann, bob].map((id) => event({ type: 'user' }, id, 2));
+    expect(await outcome(one, [...events, all])).toBe('23514 at the last statement');
+    // Also where the others stay in the statement, but not in the role.
+    const swap: Statement = [
+      `UPDATE users SET version = 2, status = CASE id WHEN $1 THEN 'suspended' ELSE 'erased' END`,
+      ann,
+    ];
+    expect(await outcome(one, [...events, swap])).toBe('23514 at the last statement');
+  });
+
+  it('refuses one transaction that demotes one after the other', async () => {
+    await addBob();
+    const statements = [...changeUser(ann, DEMOTED), ...changeUser(bob, DEMOTED)];
+    expect(await outcome(one, statements)).toBe('23514 at the last statement');
+  });
+
+  it.each([
+    ['COMMIT', '23514 at the last statement'],
+    ['ROLLBACK', 'committed'],
+  ])('makes the second of two transactions wait for the %s of the first', async (end, expected) => {
+    await addBob();
+    await one.query('BEGIN');
+    for (const statement of changeUser(ann, DEMOTED)) await one.query(...parametersOf(statement));
+    const second = outcome(other, changeUser(bob, SUSPENDED));
+    await untilWaiting();
+    await one.query(end);
+    expect(await second).toBe(expected);
+    expect(await activeAdmins()).toBe(1);
+  });
+
+  it.each(['REPEATABLE READ', 'SERIALIZABLE'])('refuses to judge by an older snapshot: %s', async (level) => {
+    await addBob();
+    const isolation: Statement = [`SET TRANSACTION ISOLATION LEVEL ${level}`];
+    expect(await outcome(one, [isolation, ...changeUser(ann, DEMOTED)])).toBe('25000 at the last statement');
+  });
+
+  it('is not fooled by a temporary table in the place of the users', async () => {
+    const statements: Statement[] = [
+      ['CREATE TEMPORARY TABLE users (id uuid, role text, status text) ON COMMIT DROP'],
+      ['INSERT INTO users VALUES ($1, $2, $3)', randomUUID(), 'admin', 'active'],
+      event({ type: 'user' }, ann, 2),
+      [`UPDATE public.users SET version = 2, ${DEMOTED} WHERE id = $1`, ann],
+    ];
+    expect(await outcome(one, statements)).toBe('23514 at the last statement');
+  });
+});
+
+/** A statement as node-postgres takes it. */
+function parametersOf([sql, ...parameters]: Statement): [string, unknown[]] {
+  return [sql, parameters];
+}
+
+describe('sessions', () => {
+  const session = (userId: string, columns: Row = {}): Row => ({
+    id: randomUUID(),
+    user_id: userId,
+    refresh_hash: Buffer.alloc(32),
+    expires_at: '2099-01-01',
+    ...columns,
+  });
+  const password = (userId: string): Statement =>
+    insert('passwords', { user_id: userId, hash: '$argon2id$one' });
+
+  /** Who of two users still has a session, once this was done for the first: `[true, true]` when it ended none. */
+  async function goOn(done: (id: string) => readonly Statement[], client = service): Promise<boolean[]> {
+    const [id, bystander] = [randomUUID(), randomUUID()];
+    for (const each of [id, bystander]) {
+      const rows = [password(each), insert('sessions', session(each)), insert('sessions', session(each))];
+      expect(await outcome(service, [...createUser(each, {}), ...rows])).toBe('committed');
+    }
+    expect(await outcome(client, done(id))).toBe('committed');
+    const rows = await database.query<{ user_id: string; alive: boolean }>(
+      `SELECT user_id, ended_at IS NULL AS alive FROM sessions WHERE user_id = ANY($1)`,
+      [[id, bystander]],
+    );
+    return [id, bystander].map((each) => {
+      const states = rows.filter(({ user_id }) => user_id === each).map(({ alive }) => alive);
+      expect([states.length, new Set(states).size]).toEqual([2, 1]);
+      return states[0] ?? false;
+    });
+  }
+
+  it.each<[string, (id: string) => readonly Statement[]]>([
+    ['role', (id) => changeUser(id, `role = 'auditor'`)],
+    ['status', (id) => changeUser(id, `status = 'suspended'`)],
+    ['password', (id) => [['UPDATE passwords SET changed_at = now() WHERE user_id = $1', id]]],
+    [
+      'password, in an upsert',
+      (id) => [
+        [
+          `INSERT INTO passwords (user_id, hash) VALUES ($1, '$argon2id$two') ON CONFLICT (user_id)
+             DO UPDATE SET hash = excluded.hash, changed_at = excluded.changed_at`,
+          id,
+        ],
+      ],
+    ],
+  ])('of a user end when the %s changes, whoever changes it', async (_, change) => {
+    expect(await goOn(change)).toEqual([false, true]);
+    expect(await goOn(change, owner)).toEqual([false, true]);
+  });
+
+  it.each<[string, (id: string) => readonly Statement[]]>([
+    ['the name changes', (id) => changeUser(id, `name = 'Ada King', email = 'king@example.com'`)],
+    ['the password is hashed anew', (id) => [[`UPDATE passwords SET hash = hash WHERE user_id = $1`, id]]],
+    ['something happens', (id) => [event({ type: 'user' }, id, 1, { subject_version: null })]],
+  ])('go on when %s', async (_, change) => {
+    expect(await goOn(change)).toEqual([true, true]);
+  });
+
+  it('of a user end with the first password', async () => {
+    const id = randomUUID();
+    const begun = [...createUser(id, {}), insert('sessions', session(id))];
+    expect(await outcome(service, [...begun, password(id)])).toBe('committed');
+    expect(await database.query('SELECT ended_at FROM sessions WHERE user_id = $1', [id])).toEqual([
+      { ended_at: expect.any(Date) },
+    ]);
+  });
+
+  it('keep the time at which they ended', async () => {
+    const id = randomUUID();
+    const ended = '2026-02-03T04:05:06.789Z';
+    const row = insert('sessions', session(id, { created_at: '2026-02-01', ended_at: ended }));
+    expect(await outcome(service, [...createUser(id, {}), row])).toBe('committed');
+    expect(await outcome(service, changeUser(id, `role = 'auditor'`))).toBe('committed');
+    expect(await database.query('SELECT ended_at FROM sessions WHERE user_id = $1', [id])).toEqual([
+      { ended_at: new Date(ended) },
+    ]);
+    for (const change of ['ended_at = NULL', 'ended_at = now()', 'refresh_hash = previous_hash']) {
+      const revive: Statement = [`UPDATE sessions SET ${change} WHERE user_id = $1`, id];
+      expect(await outcome(service, [revive])).toBe('23001 at the last statement');
+    }
+  });
+
+  it('are not spared by a temporary table in their place', async () => {
+    expect(
+      await goOn((id) => [
+        ['CREATE TEMPORARY TABLE sessions (user_id uuid, ended_at timestamptz) ON COMMIT DROP'],
+        ...changeUser(id, `role = 'auditor'`),
+      ]),
+    ).toEqual([false, true]);
+  });
+
+  it.each<[string, Statement, string]>([
+    ['a session of nobody', insert('sessions', session(randomUUID())), '23503'],
+    [
+      'a session that is over at once',
+      insert('sessions', session(ada, { expires_at: '2020-01-01' })),
+      '23514',
+    ],
+    ['a token in clear', insert('sessions', session(ada, { refresh_hash: Buffer.from('token') })), '23514'],
+    [
+      'a former token in clear',
+      insert('sessions', session(ada, { previous_hash: Buffer.from('x') })),
+      '23514',
+    ],
+    ['a password in clear', insert('passwords', { user_id: ada, hash: 'password1234' }), '23514'],
+    ['a password of nobody', password(randomUUID()), '23503'],
+    [
+      'a reset token in clear',
+      insert('reset_tokens', { user_id: ada, token_hash: Buffer.from('token'), expires_at: '2099-01-01' }),
+      '23514',
+    ],
+  ])('refuses %s', async (_, statement, state) => {
+    expect(await outcome(service, [statement])).toBe(`${state} at the last statement`);
+  });
+
+  it('one reset token of a user, and one user of a reset token', async () => {
+    const [id, another] = [randomUUID(), randomUUID()];
+    const token = (userId: string, hash: Buffer) =>
+      insert('reset_tokens', { user_id: userId, token_hash: hash, expires_at: '2099-01-01' });
+    const [hash, second] = [randomBytes(32), randomBytes(32)];
+    const first = [...createUser(id, {}), ...createUser(another, {}), token(id, hash)];
+    expect(await outcome(service, first)).toBe('committed');
+    expect(await outcome(service, [token(id, second)])).toBe('23505 at the last statement');
+    expect(await outcome(service, [token(another, hash)])).toBe('23505 at the last statement');
+  });
+});
+
+describe('api_keys', () => {
+  const keys = subjects[2]!;
+  const key = (name: string, slot: number, id = randomUUID()): Statement[] => [
+    insert('api_keys', apiKeyRow(id, { name, slot })),
+    event(keys, id),
+  ];
+  const revoke = (id: string, at: string | null = '2026-02-03', version = 2): Statement[] => [
+    event(keys, id, version),
+    ['UPDATE api_keys SET version = $2, revoked_at = $3 WHERE id = $1', id, version, at],
+  ];
+
+  it('are at most two of a name, until one is revoked', async () => {
+    const [name, first] = [randomUUID(), randomUUID()];
+    expect(await outcome(service, [...key(name, 1, first), ...key(name, 2)])).toBe('committed');
+    for (const slot of [1, 2]) {
+      const [statement] = key(name, slot);
+      expect(await outcome(service, statement ? [statement] : [])).toBe('23505 at the last statement');
+    }
+    expect(await outcome(service, [...revoke(first), ...key(name, 1)])).toBe('committed');
+    const unrevoked = `SELECT FROM api_keys WHERE name = $1 AND revoked_at IS NULL`;
+    expect(await database.query(unrevoked, [name])).toHaveLength(2);
+    // One that is revoked stays so, and changes no more.
+    for (const at of [null, '2027-01-01']) {
+      expect(await outcome(service, revoke(first, at, 3))).toBe('23001 at the last statement');
+    }
+  });
+
+  it('are at most two of a name also when two transactions add one at once', async () => {
+    const name = randomUUID();
+    const another = await database.connect();
+    expect(await outcome(service, key(name, 1))).toBe('committed');
+    const outcomes = await Promise.all([outcome(service, key(name, 2)), outcome(another, key(name, 2))]);
+    expect(outcomes.sort()).toEqual([expect.stringMatching(/^23505 at /), 'committed']);
+  });
+
+  it.each<[string, Row]>([
+    ['a third slot', { slot: 3 }],
+    ['a slot 0', { slot: 0 }],
+    ['no scope', { scopes: [] }],
+    ['a scope that nobody knows', { scopes: ['orders:read', 'everything'] }],
+    ['an empty name', { name: '' }],
+    ['a name of 101 characters', { name: 'x'.repeat(101) }],
+    ['a secret in clear', { secret_hash: Buffer.from('secret') }],
+    ['an end before the beginning', { updated_at: '2000-01-01' }],
+  ])('are refused with %s', async (_, columns) => {
+    const statement = insert('api_keys', apiKeyRow(randomUUID(), columns));
+    expect(await outcome(service, [statement])).toBe('23514 at the last statement');
+  });
+
+  it('are used only if they exist, and once', async () => {
+    const use = (id: string) => insert('api_key_uses', { key_id: id, last_used_at: '2026-02-03' });
+    expect(await outcome(service, [use(randomUUID())])).toBe('23503 at the last statement');
+    expect(await outcome(service, [use(warehouse)])).toBe('committed');
+    expect(await outcome(service, [use(warehouse)])).toBe('23505 at the last statement');
+  });
+});
+
 describe('amounts', () => {
   const orders = subjects[1]!;
 
@@ -454,6 +830,11 @@ describe('the service', () => {
     ['orders', ['subtotal', 'discount', 'tax', 'shipping', 'total']],
     ['order_lines', ['order_version', 'quantity', 'total']],
     ['idempotency_keys', ['fingerprint', 'event_id', 'created_at']],
+    ['passwords', ['user_id']],
+    ['reset_tokens', ['user_id']],
+    ['sessions', ['id', 'user_id', 'created_at', 'expires_at']],
+    ['api_keys', ['id', 'name', 'slot', 'scopes', 'secret_hash', 'expires_at', 'created_at']],
+    ['api_key_uses', ['key_id']],
     ['migrations', ['name']],
   ])('may not change columns of %s that stay as they were: %j', async (table, columns) => {
     for (const column of columns) {
@@ -473,6 +854,12 @@ describe('the service', () => {
     'ALTER TABLE users DROP CONSTRAINT users_event_fkey',
     'ALTER SEQUENCE audit_events_seq_seq RESTART',
     'DROP TRIGGER users_next_version ON users',
+    'DROP TRIGGER users_last_admin ON users',
+    'DROP TRIGGER users_end_sessions ON users',
+    'ALTER TABLE passwords DISABLE TRIGGER ALL',
+    'DELETE FROM passwords',
+    'DELETE FROM api_key_uses',
+    'TRUNCATE sessions',
     'DROP TABLE users CASCADE',
     'DROP FUNCTION refuse_version CASCADE',
     'CREATE OR REPLACE FUNCTION refuse_version() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$',
@@ -519,14 +906,39 @@ describe('the service', () => {
         WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND grantee <> relowner
         GROUP BY 1, 2 ORDER BY 1, 2`);
     expect(rights).toEqual([
+      { table: 'api_key_uses', role: 'ordo_service', rights: 'INSERT, SELECT' },
+      { table: 'api_keys', role: 'ordo_service', rights: 'INSERT, SELECT' },
       { table: 'audit_events', role: 'ordo_service', rights: 'SELECT' },
       { table: 'idempotency_keys', role: 'ordo_service', rights: 'DELETE, INSERT, SELECT' },
       { table: 'migrations', role: 'ordo_service', rights: 'SELECT' },
       { table: 'order_lines', role: 'ordo_service', rights: 'INSERT, SELECT' },
       { table: 'orders', role: 'ordo_service', rights: 'INSERT, SELECT' },
+      { table: 'passwords', role: 'ordo_service', rights: 'INSERT, SELECT' },
+      { table: 'reset_tokens', role: 'ordo_service', rights: 'DELETE, INSERT, SELECT' },
+      { table: 'sessions', role: 'ordo_service', rights: 'DELETE, INSERT, SELECT' },
       { table: 'users', role: 'ordo_service', rights: 'INSERT, SELECT' },
     ]);
     expect(await database.query('SELECT * FROM pg_default_acl')).toEqual([]);
+    const columns = await database.query<{ table: string; columns: string }>(`
+      SELECT relname AS table, string_agg(attname || ' ' || privilege_type, ', ' ORDER BY attname) AS columns
+        FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid, aclexplode(attacl)
+        WHERE relnamespace = 'public'::regnamespace AND grantee = 'ordo_service'::regrole
+          AND relname <> 'audit_events'
+        GROUP BY 1 ORDER BY 1`);
+    expect(columns).toEqual(
+      Object.entries({
+        api_key_uses: ['last_used_at'],
+        api_keys: ['revoked_at', 'updated_at', 'version'],
+        orders:
+          'fulfillment_status metadata note paid payment_status refunded status updated_at version'.split(
+            ' ',
+          ),
+        passwords: ['changed_at', 'hash'],
+        reset_tokens: ['expires_at', 'token_hash'],
+        sessions: ['ended_at', 'previous_hash', 'refresh_hash', 'refreshed_at'],
+        users: ['email', 'name', 'role', 'status', 'updated_at', 'version'],
+      }).map(([table, names]) => ({ table, columns: names.map((name) => `${name} UPDATE`).join(', ') })),
+    );
   });
 
   it('has time limits on its role, so that they hold behind a pooler', async () => {

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { EXAMPLE_IDS, EXAMPLE_KEY } from '../src/http/examples.js';
-import { startService, type TestService } from './support/service.js';
+import { signIn } from './support/people.js';
+import { ADMIN_EMAIL, ADMIN_PASSWORD, startService, type TestService } from './support/service.js';
 
 interface Parameter {
   name: string;
@@ -17,9 +18,36 @@ interface Operation {
 
 interface Route {
   path: string;
-  method: 'get' | 'post' | 'patch';
+  method: 'get' | 'post' | 'patch' | 'delete';
   operation: Operation;
 }
+
+interface Answer {
+  id?: string;
+  data?: { id: string }[];
+  resetToken?: string;
+}
+
+/** What makes something that others need. */
+const FIRST = [
+  'Auth_register',
+  'Users_create',
+  'Orders_place',
+  'ApiKeys_create',
+  'Audit_list',
+  'Sessions_list',
+  'Auth_issueResetToken',
+];
+/** What ends something that others need. */
+const LAST = [
+  'Orders_cancel',
+  'ApiKeys_revoke',
+  'Users_suspend',
+  'Users_reinstate',
+  'Sessions_end',
+  'Auth_logout',
+  'Auth_logoutAll',
+];
 
 let service: TestService;
 beforeAll(async () => {
@@ -27,31 +55,61 @@ beforeAll(async () => {
 });
 afterAll(() => service.stop());
 
-it('every example of the contract works, once ids that exist and new keys stand in their place', async () => {
+it('every example of the contract works, once ids, tokens and addresses that exist and new keys stand in their place', async () => {
   const routes = (await readRoutes()).sort((a, b) => rank(a) - rank(b));
   const ids = new Map<string, string>();
+  const registered = `${randomUUID()}@example.com`;
+  let resetToken = '';
   const statuses: Record<string, number> = {};
   for (const { path, method, operation } of routes) {
+    // Whatever a request does to its session, the next one has another.
+    const { accessToken, refreshToken } = await signIn(service, ADMIN_EMAIL, ADMIN_PASSWORD);
     const fill = (text: string) =>
       [...ids].reduce((filled, [example, id]) => filled.replaceAll(example, id), text);
     const example = (name: string) => operation.parameters.find((each) => each.name === name)?.schema.example;
-    const request = service.send(method, fill(path.replace('{id}', example('id') ?? '')));
+    const request = service.as(accessToken).send(method, fill(path.replace('{id}', example('id') ?? '')));
     for (const { name } of operation.parameters.filter((each) => each.in === 'header')) {
       const value = example(name);
       if (value !== undefined) void request.set(name, value === EXAMPLE_KEY ? randomUUID() : value);
     }
     const body = Object.values(operation.requestBody?.content ?? {})[0]?.examples.example?.value;
-    if (body !== undefined) void request.send(JSON.parse(fill(JSON.stringify(body))) as object);
+    if (body !== undefined) {
+      const email = path.startsWith('/v1/auth/') ? registered : `${randomUUID()}@example.com`;
+      const known = Object.entries({ email, refreshToken, resetToken }).filter(([name]) => name in body);
+      void request.send({
+        ...(JSON.parse(fill(JSON.stringify(body))) as object),
+        ...Object.fromEntries(known),
+      });
+    }
     const answer = await request;
     statuses[operation.operationId] = answer.status;
     remember(ids, path, answer.body);
+    resetToken = (answer.body as Answer).resetToken ?? resetToken;
   }
   expect(statuses).toEqual({
     Health_live: 200,
     Health_ready: 200,
     Health_startup: 200,
+    KeySet_keys: 200,
+    Auth_register: 201,
+    Auth_login: 200,
+    Auth_refresh: 200,
+    Auth_logout: 204,
+    Auth_logoutAll: 204,
+    Auth_password: 204,
+    Auth_issueResetToken: 201,
+    Sessions_list: 200,
+    Sessions_end: 204,
+    ApiKeys_create: 201,
+    ApiKeys_list: 200,
+    ApiKeys_get: 200,
+    ApiKeys_revoke: 204,
+    ApiKeys_events: 200,
     Users_create: 201,
     Users_list: 200,
+    Users_me: 200,
+    Users_suspend: 200,
+    Users_reinstate: 200,
     Users_get: 200,
     Users_update: 200,
     Users_events: 200,
@@ -82,19 +140,12 @@ async function readRoutes(): Promise<Route[]> {
   );
 }
 
-/** What makes a subject comes before what needs one, and what ends it last. */
-function rank({ path, method }: Route): number {
-  if (path === '/v1/users' && method === 'post') return 0;
-  if (path === '/v1/orders' && method === 'post') return 1;
-  if (path === '/v1/audit/events') return 2;
-  return path.endsWith('/cancel') ? 4 : 3;
+function rank({ operation: { operationId } }: Route): number {
+  const first = FIRST.indexOf(operationId);
+  return first === -1 ? FIRST.length + LAST.indexOf(operationId) + 1 : first;
 }
 
-function remember(
-  ids: Map<string, string>,
-  path: string,
-  body: { id?: string; data?: { id: string }[] },
-): void {
+function remember(ids: Map<string, string>, path: string, body: Answer): void {
   const id = body.id ?? body.data?.[0]?.id;
   for (const [type, example] of Object.entries(EXAMPLE_IDS)) {
     if (path === `/v1/${type}` && id !== undefined) ids.set(example, id);

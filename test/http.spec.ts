@@ -9,18 +9,28 @@ import { validate as isUuid, version as uuidVersion } from 'uuid';
 import { Metrics } from '../src/metrics/metrics.js';
 import { problemKinds } from '../src/problems/catalogue.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
-import { createFolder, eventually, type ServiceProcess, startProcess } from './support/process.js';
+import { createKey, createPerson } from './support/people.js';
+import {
+  createFolder,
+  eventually,
+  printedAdmin,
+  type ServiceProcess,
+  startProcess,
+  tokenOf,
+} from './support/process.js';
 import { createUser, lines, type OrderBody, placeOrder, type UserBody } from './support/samples.js';
 import { startService, type TestService } from './support/service.js';
 
 const UNKNOWN_ID = '01900000-0000-7000-8000-000000000000';
 
 let service: TestService;
+let admin: UserBody;
 let user: UserBody;
 let order: OrderBody;
 
 beforeAll(async () => {
   service = await startService();
+  admin = (await service.send('get', '/v1/users/me').expect(200)).body as UserBody;
   user = await createUser(service);
   order = await placeOrder(service, user.id);
 });
@@ -61,7 +71,7 @@ describe('X-Request-Id', () => {
     const history = await service
       .send('get', `/v1/users/${(created.body as UserBody).id}/events`)
       .expect(200);
-    expect(history.body.data).toMatchObject([{ requestId: id, actor: { type: 'anonymous', id: null } }]);
+    expect(history.body.data).toMatchObject([{ requestId: id, actor: { type: 'user', id: admin.id } }]);
   });
 });
 
@@ -189,18 +199,32 @@ describe('If-Match', () => {
 describe('checks come in their order', () => {
   const cancel = (id: string) => service.send('post', `/v1/orders/${id}/cancel`);
 
-  it('route, media type, accept, body, query, validation, existence, precondition, state', async () => {
+  it('route, media type, accept, body, sign-in, permission, query, validation, existence, precondition, state', async () => {
+    const auditor = await createPerson(service, 'auditor');
     const expectCode = async (sent: request.Test, code: string) => {
       expect((await sent).body.code).toBe(code);
     };
     const unknown = `/v1/orders/${UNKNOWN_ID}`;
-    const raw = (path: string, type: string, accept: string, body: string) =>
-      service.send('patch', path).type(type).set('Accept', accept).send(body);
-    await expectCode(raw('/v1/nothing', 'text/plain', 'text/html', '{'), 'not-found');
-    await expectCode(raw('/v1/orders?x=1', 'text/plain', 'text/html', '{'), 'method-not-allowed');
-    await expectCode(raw(`${unknown}?x=1`, 'text/plain', 'text/html', '{'), 'unsupported-media-type');
-    await expectCode(raw(`${unknown}?x=1`, 'application/json', 'text/html', '{'), 'not-acceptable');
-    await expectCode(raw(`${unknown}?x=1`, 'application/json', '*/*', '{'), 'malformed-request');
+    const rawOf =
+      (caller: Pick<TestService, 'send'>) => (path: string, type: string, accept: string, body: string) =>
+        caller.send('patch', path).type(type).set('Accept', accept).send(body);
+    const [raw, ofAuditor, ofNobody] = [
+      rawOf(service),
+      rawOf(service.as(auditor.accessToken)),
+      rawOf(service.as(undefined)),
+    ] as const;
+    // Until the body is read nobody is asked who they are.
+    for (const each of [raw, ofAuditor, ofNobody]) {
+      await expectCode(each('/v1/nothing', 'text/plain', 'text/html', '{'), 'not-found');
+      await expectCode(each('/v1/orders?x=1', 'text/plain', 'text/html', '{'), 'method-not-allowed');
+      await expectCode(each(`${unknown}?x=1`, 'text/plain', 'text/html', '{'), 'unsupported-media-type');
+      await expectCode(each(`${unknown}?x=1`, 'application/json', 'text/html', '{'), 'not-acceptable');
+      await expectCode(each(`${unknown}?x=1`, 'application/json', '*/*', '{'), 'malformed-request');
+    }
+    for (const body of ['{}', '{"note": 1}']) {
+      await expectCode(ofNobody(`${unknown}?x=1`, 'application/json', '*/*', body), 'unauthenticated');
+      await expectCode(ofAuditor(`${unknown}?x=1`, 'application/json', '*/*', body), 'forbidden');
+    }
     await expectCode(raw(`${unknown}?x=1`, 'application/json', '*/*', '{}'), 'unknown-parameter');
     await expectCode(raw(unknown, 'application/json', '*/*', '{"note": 1}'), 'validation-failed');
     await expectCode(raw(unknown, 'application/json', '*/*', '{}'), 'not-found');
@@ -210,6 +234,21 @@ describe('checks come in their order', () => {
     await cancel(id).expect(200);
     await expectCode(cancel(id).set('If-Match', '"1"'), 'version-mismatch');
     await expectCode(cancel(id).set('If-Match', '"2"'), 'illegal-transition');
+  });
+
+  it('sign-in and permission come before a replay', async () => {
+    const { id } = await placeOrder(service, user.id);
+    const key = randomUUID();
+    await cancel(id).set('Idempotency-Key', key).expect(200);
+    const auditor = await createPerson(service, 'auditor');
+    for (const [token, status] of [
+      [undefined, 401],
+      [auditor.accessToken, 403],
+      [await createKey(service, ['orders:read']), 403],
+    ] as const) {
+      const again = service.as(token).send('post', `/v1/orders/${id}/cancel`).set('Idempotency-Key', key);
+      await again.expect(status);
+    }
   });
 
   it('a replay comes before If-Match and state', async () => {
@@ -251,6 +290,24 @@ describe('headers of answers', () => {
       expect(answer.get('Cache-Control')).toBe('private, no-cache');
       expect(answer.get('Vary')).toMatch(/\bAuthorization\b/);
     }
+    const nobody = await service.as(undefined).send('get', '/v1/users').expect(401);
+    expect(nobody.get('Cache-Control')).toBe('private, no-cache');
+    expect(nobody.get('Vary')).toMatch(/\bAuthorization\b/);
+  });
+
+  it('keep what has to do with sign-in out of every cache', async () => {
+    const { user, accessToken, refreshToken } = await createPerson(service);
+    const login = { email: user.email, password: 'a wrong one' };
+    for (const [path, body, status] of [
+      ['login', login, 401],
+      ['login', {}, 422],
+      ['refresh', { refreshToken }, 200],
+      ['nothing', {}, 404],
+      ['logout', {}, 204],
+    ] as const) {
+      const answer = await service.as(accessToken).send('post', `/v1/auth/${path}`).send(body).expect(status);
+      expect(answer.get('Cache-Control')).toBe('no-store');
+    }
   });
 
   it('are hardened and tell nothing about the software', async () => {
@@ -267,7 +324,8 @@ describe('headers of answers', () => {
 
   it('Express makes no ETag of its own', async () => {
     for (const path of ['/v1/users', '/problems/internal', '/docs-json', '/health/live']) {
-      expect((await request(service.url).get(path).expect(200)).get('ETag')).toBeUndefined();
+      const answer = await request(service.url).get(path).auth(service.adminToken, { type: 'bearer' });
+      expect([answer.status, answer.get('ETag')]).toEqual([200, undefined]);
     }
   });
 
@@ -282,7 +340,8 @@ describe('compression', () => {
     path: string,
     encoding: string,
   ): Promise<{ encoding: string; vary: string; size: number }> {
-    const sent = httpGet(service.url + path, { headers: { 'Accept-Encoding': encoding } });
+    const headers = { 'Accept-Encoding': encoding, Authorization: `Bearer ${service.adminToken}` };
+    const sent = httpGet(service.url + path, { headers });
     const [response] = (await once(sent, 'response')) as [import('node:http').IncomingMessage];
     const chunks = (await response.toArray()) as Buffer[];
     return {
@@ -321,7 +380,7 @@ describe('CORS', () => {
     request(target.url)
       .options('/v1/orders')
       .set({ Origin: origin, 'Access-Control-Request-Method': 'POST' })
-      .set('Access-Control-Request-Headers', 'content-type,idempotency-key');
+      .set('Access-Control-Request-Headers', 'authorization,content-type,idempotency-key');
   const corsHeaders = (response: Response) =>
     Object.keys(response.headers as object).filter((name) => name.startsWith('access-control-'));
 
@@ -337,10 +396,11 @@ describe('CORS', () => {
       const allowed = await preflight(open, ORIGIN).expect(204);
       expect(allowed.get('Access-Control-Allow-Origin')).toBe(ORIGIN);
       expect(allowed.get('Access-Control-Allow-Methods')).toMatch(/\bPATCH\b/);
-      expect(allowed.get('Access-Control-Allow-Headers')).toBe('content-type,idempotency-key');
+      expect(allowed.get('Access-Control-Allow-Headers')).toBe('authorization,content-type,idempotency-key');
       const answer = await open.send('get', '/v1/users').set('Origin', ORIGIN).expect(200);
       expect(answer.get('Access-Control-Allow-Origin')).toBe(ORIGIN);
       expect(answer.get('Access-Control-Expose-Headers')).toMatch(/ETag.*Link.*Location.*X-Request-Id/);
+      expect(answer.get('Access-Control-Expose-Headers')).toMatch(/RateLimit.*WWW-Authenticate/);
       expect(answer.get('Vary')).toMatch(/\bOrigin\b/);
       const failure = await open.send('get', '/v1/nothing').set('Origin', ORIGIN).expect(404);
       expect(failure.get('Access-Control-Allow-Origin')).toBe(ORIGIN);
@@ -382,7 +442,7 @@ async function whileLocked(database: TestDatabase, id: string, work: () => Promi
 
 describe('when others hold a lock', () => {
   it('a request that takes too long is answered with 504, and the service goes on', async () => {
-    const slow = await startService({ REQUEST_TIMEOUT_MS: 300 });
+    const slow = await startService({ REQUEST_TIMEOUT_MS: 1_500 });
     const { id } = await placeOrder(slow, (await createUser(slow)).id);
     const patch = (note: string) =>
       slow.send('patch', `/v1/orders/${id}`).set('If-Match', '*').send({ note });
@@ -527,6 +587,7 @@ describe('what operators see', () => {
   let remove: () => Promise<void>;
   let running: ServiceProcess;
   let url: string;
+  let token: string;
   let metricsUrl: string;
 
   beforeAll(async () => {
@@ -541,6 +602,7 @@ describe('what operators see', () => {
       METRICS_PORT: String(port),
     });
     url = await running.listening();
+    token = await tokenOf(url, printedAdmin(running));
   });
   afterAll(async () => {
     running.process.kill('SIGTERM');
@@ -578,33 +640,49 @@ describe('what operators see', () => {
     return line === undefined ? 0 : Number(line.slice(line.lastIndexOf(' ')));
   };
 
+  /** A request of the admin. */
+  const send = (method: 'get' | 'post' | 'delete', path: string) =>
+    request(url)[method](path).auth(token, { type: 'bearer' });
+
   it('one line per request: what, how it ended, how long it took, who, and nothing personal', async () => {
     const email = 'somebody.secret@example.com';
-    const created = await request(url)
-      .post('/v1/users')
+    const me = (await send('get', '/v1/users/me')).body as UserBody;
+    const created = await send('post', '/v1/users')
       .set('Idempotency-Key', 'secret-key')
-      .set('Authorization', 'Bearer secret-token')
       .send({ name: 'Secret Name', email, password: 'secret password' });
     const { id } = created.body as UserBody;
     const answers = [
       [created, 'POST', '/v1/users', 201],
-      [await request(url).get(`/v1/users?email=${email}`), 'GET', '/v1/users', 200],
-      [await request(url).get(`/v1/users/${id}`), 'GET', '/v1/users/{id}', 200],
-      [await request(url).post('/v1/users').send({ name: 'Secret Name', email }), 'POST', '/v1/users', 409],
-      [await request(url).post('/v1/users').send('{"secret'), 'POST', '/v1/users', 415],
-      [await request(url).get(`/v1/users/${id}/secret?email=${email}`), 'GET', 'unmatched', 404],
-      [await request(url).get(`/v1/orders/${id}/events`), 'GET', '/v1/orders/{id}/events', 404],
-      [await request(url).delete(`/v1/users/${id}`), 'DELETE', 'unmatched', 405],
+      [await send('get', `/v1/users?email=${email}`), 'GET', '/v1/users', 200],
+      [await send('get', `/v1/users/${id}`), 'GET', '/v1/users/{id}', 200],
+      [await send('post', '/v1/users').send({ name: 'Secret Name', email }), 'POST', '/v1/users', 409],
+      [await send('get', `/v1/orders/${id}/events`), 'GET', '/v1/orders/{id}/events', 404],
     ] as const;
-    for (const [answer, method, route, status] of answers) {
+    const login = { email, password: 'secret password' };
+    const post = (path: string) => request(url).post(path);
+    const strangers = [
+      [await post('/v1/auth/login').send(login), 'POST', '/v1/auth/login', 200],
+      [await post('/v1/auth/login').send({ ...login, password: 'secret' }), 'POST', '/v1/auth/login', 401],
+      [await post('/v1/auth/refresh').send({ refreshToken: 'secret' }), 'POST', '/v1/auth/refresh', 401],
+      [await post('/v1/users').send('{"secret'), 'POST', '/v1/users', 415],
+      [await request(url).get(`/v1/users/${id}/secret?email=${email}`), 'GET', 'unmatched', 404],
+      [await request(url).delete(`/v1/users/${id}`), 'DELETE', 'unmatched', 405],
+      [await request(url).get(`/v1/users/${id}`), 'GET', '/v1/users/{id}', 401],
+      [await request(url).get('/v1/users').auth('secret-token', { type: 'bearer' }), 'GET', '/v1/users', 401],
+    ] as const;
+    for (const [actor, [answer, method, route, status]] of [
+      ...answers.map((each) => [{ type: 'user', id: me.id }, each] as const),
+      ...strangers.map((each) => [{ type: 'anonymous', id: null }, each] as const),
+    ]) {
       const line = await lineOf(answer);
-      expect(line).toMatchObject({ method, route, status, actor: { type: 'anonymous', id: null } });
+      expect(line).toMatchObject({ method, route, status, actor });
       expect(line?.durationMs).toBeGreaterThan(0);
       expect(line?.aborted).toBeUndefined();
     }
-    const log = running.lines.join('\n');
+    const log = running.lines.filter((line) => !line.startsWith('Sign in as ')).join('\n');
     expect(log).not.toMatch(/secret|somebody|example\.com/i);
     expect(log).not.toContain(id);
+    for (const part of token.split('.')) expect(log).not.toContain(part);
   });
 
   it('a request whose client went away is logged too', async () => {
@@ -628,9 +706,10 @@ describe('what operators see', () => {
   it('a failure of the database is logged without its messages', async () => {
     const client = await database.connect(database.superuserUrl);
     await client.query(`ALTER TABLE users ADD CONSTRAINT refuse CHECK (name <> 'Secret Person') NOT VALID`);
-    const answer = await request(url)
-      .post('/v1/users')
-      .send({ name: 'Secret Person', email: 'p@secret.example' });
+    const answer = await send('post', '/v1/users').send({
+      name: 'Secret Person',
+      email: 'p@secret.example',
+    });
     expect([answer.status, answer.body.code]).toEqual([500, 'internal']);
     expect(answer.text).not.toMatch(/refuse|users|constraint/i);
     const line = await lineOf(answer);
@@ -641,7 +720,7 @@ describe('what operators see', () => {
   it('metrics on a port of their own: durations by route pattern, requests in flight, the pool', async () => {
     const labels = '{method="GET",route="/v1/orders/{id}",status="404"}';
     const before = await metric('http_request_duration_seconds_count', labels);
-    for (let each = 0; each < 3; each++) await request(url).get(`/v1/orders/${randomUUID()}`).expect(404);
+    for (let each = 0; each < 3; each++) await send('get', `/v1/orders/${randomUUID()}`).expect(404);
     await eventually(async () => {
       expect(await metric('http_request_duration_seconds_count', labels)).toBe(before + 3);
       expect(await metric('http_requests_in_flight')).toBe(0);

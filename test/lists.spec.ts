@@ -14,12 +14,15 @@ interface Item extends Identified {
 interface AuditItem extends Item {
   readonly at: string;
   readonly action: string;
-  readonly subject: { readonly type: string; readonly id: string };
+  readonly actor: { readonly type: string; readonly id: string | null };
+  readonly subject: { readonly type: string; readonly id: string | null };
 }
 type Query = Readonly<Record<string, string | number>>;
 
 let service: TestService;
 let users: UserBody[];
+/** Who calls; one of the users. */
+let admin: UserBody;
 let orders: OrderBody[];
 
 const CURRENCIES = ['EUR', 'USD', 'JPY'];
@@ -28,9 +31,14 @@ const placedAt = (index: number) => new Date(Date.UTC(2026, 0, 1 + (index % 10))
 
 beforeAll(async () => {
   service = await startService();
+  const me = await service.send('get', '/v1/users/me').expect(200);
   const roles = ['customer', 'staff', 'admin', 'customer'];
+  admin = me.body as UserBody;
   users = [];
   for (const role of roles) users.push(await createUser(service, { role }));
+  const { id } = await createUser(service);
+  const suspended = await service.send('post', `/v1/users/${id}/suspend`).expect(200);
+  users.push(suspended.body as UserBody, admin);
   orders = [];
   for (let index = 0; index < 48; index++) orders.push(await placeVariation(index));
 });
@@ -156,6 +164,12 @@ describe('the events of one subject', () => {
     users.push((await service.send('get', `/v1/users/${id}`).expect(200)).body as UserBody);
   });
 
+  it('are its changes alone: a sign-in is in the audit trail', async () => {
+    expect(await all(`/v1/users/${admin.id}/events`)).toMatchObject([{ version: 1, action: 'user.created' }]);
+    const audit = await all<AuditItem>('/v1/audit/events', { subjectId: admin.id });
+    expect(audit.map(({ action }) => action)).toEqual(['user.signed-in', 'user.created']);
+  });
+
   it('are followed to the end while there are more of them', async () => {
     const { id } = await createUser(service, { name: 'Name 1' });
     let version = 1;
@@ -274,8 +288,11 @@ describe('filters', () => {
     expect(await select({ email: '%' })).toEqual([]);
     for (const role of ['customer', 'staff', 'auditor', 'admin']) {
       expect(await select({ role })).toEqual(expected((user) => user.role === role));
-      expect(await select({ role, status: 'active' })).toEqual(expected((user) => user.role === role));
-      expect(await select({ role, status: 'suspended' })).toEqual([]);
+      for (const status of ['active', 'suspended', 'erased']) {
+        expect(await select({ role, status })).toEqual(
+          expected((user) => user.role === role && user.status === status),
+        );
+      }
     }
   });
 
@@ -302,6 +319,14 @@ describe('filters', () => {
     }
     await expectEvents({ subjectId }, ({ subject }) => subject.id === subjectId);
     await expectEvents({ from: middle, to: middle }, () => false);
+    const byAdmin = ({ actor }: AuditItem) => actor.id === admin.id;
+    expect(await expectEvents({ actorId: admin.id }, byAdmin)).toBeGreaterThan(orders.length);
+    await expectEvents(
+      { actorId: admin.id, action: 'order.cancelled' },
+      (event) => byAdmin(event) && event.action === 'order.cancelled',
+    );
+    const signedIn = { subjectId: admin.id, action: 'user.signed-in' };
+    expect(await expectEvents(signedIn, ({ action }) => action === 'user.signed-in')).toBe(1);
     await expectEvents({ actorId: randomUUID() }, () => false);
     await expectEvents({ subjectType: 'api-key' }, () => false);
   });

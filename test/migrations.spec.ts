@@ -1,12 +1,24 @@
+import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { DataSource } from 'typeorm';
+import { EventsWithoutState1795305600004 } from '../migrations/1795305600004-events-without-state.js';
 import { migrations } from '../migrations/index.js';
+import { FirstAdmin } from '../src/auth/first-admin.js';
+import { createApp } from '../src/create-app.js';
 import { dataSourceOptions, pendingMigrations } from '../src/database/data-source.js';
 import { migrate } from '../src/database/migrate.js';
 import { expectConsistent } from './support/consistency.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
+import { eventually } from './support/process.js';
+import { eventRow, insert, type Row } from './support/rows.js';
 import { createUser, placeOrder } from './support/samples.js';
-import { startService, type TestService } from './support/service.js';
+import {
+  ADMIN_EMAIL,
+  ADMIN_PASSWORD,
+  startService,
+  testConfig,
+  type TestService,
+} from './support/service.js';
 
 const names = migrations.map(({ name }) => name);
 
@@ -72,6 +84,49 @@ describe('on an empty database', () => {
   });
 });
 
+describe('the migration to events without state', () => {
+  const known = names.indexOf(EventsWithoutState1795305600004.name);
+  let database: TestDatabase;
+  let dataSource: DataSource;
+  beforeEach(async () => {
+    database = await createDatabase({ empty: true });
+    const options = {
+      ...dataSourceOptions(database.ownerUrl, 1),
+      migrations: migrations.slice(0, known + 1),
+    };
+    dataSource = await new DataSource(options).initialize();
+    await dataSource.runMigrations();
+  });
+  afterEach(async () => {
+    await dataSource.destroy();
+    await database.drop();
+  });
+
+  const addEvent = async (columns: Row) => {
+    const [sql, ...parameters] = insert('audit_events', eventRow('user', randomUUID(), 1, columns));
+    await database.query(sql, parameters);
+  };
+
+  it('can be taken back while all events have one', async () => {
+    await addEvent({ state: Buffer.from('{}'), salt: Buffer.alloc(16) });
+    await dataSource.undoLastMigration();
+    await expect(addEvent({ subject_version: null })).rejects.toMatchObject({ code: '23502' });
+  });
+
+  it.each<[string, Row]>([
+    ['without a version', { subject_version: null }],
+    ['without a subject', { subject_version: null, subject_id: null }],
+  ])('cannot be taken back once there is an event %s, which stays', async (_, columns) => {
+    await addEvent(columns);
+    const schema = await schemaOf(database);
+    await expect(dataSource.undoLastMigration()).rejects.toMatchObject({ driverError: { code: '23502' } });
+    expect(await schemaOf(database)).toEqual(schema);
+    expect(await database.query('SELECT FROM audit_events')).toHaveLength(1);
+    const done = await database.query<{ name: string }>('SELECT name FROM migrations ORDER BY id');
+    expect(done.map(({ name }) => name)).toEqual(names.slice(0, known + 1));
+  });
+});
+
 /** Every object of the schema in a line, with all that defines it. */
 async function schemaOf(database: TestDatabase): Promise<string[]> {
   const rows = await database.query<{ line: string }>(`
@@ -115,7 +170,7 @@ describe('the migrated schema', () => {
   it('is what the entities say: TypeORM finds nothing to change', async () => {
     const dataSource = service.app.get(DataSource);
     const tables = dataSource.entityMetadatas.map(({ tableName }) => tableName).sort();
-    expect(tables).toEqual(['order_lines', 'orders', 'users']);
+    expect(tables).toEqual(['api_key_uses', 'api_keys', 'order_lines', 'orders', 'users']);
     const { upQueries } = await dataSource.driver.createSchemaBuilder().log();
     // Constraints and indexes are written in the migrations alone: TypeORM, which knows no deferred key, no expression
     // in an index and no name of a check, would drop them. That they are there is tested by what they refuse.
@@ -219,13 +274,24 @@ describe('while a migration is pending', () => {
 
   it('the service also starts on a database without a schema, and is ready once it is there', async () => {
     const database = await createDatabase({ empty: true });
-    const service = await startService({}, database);
-    const ready = () => fetch(`${service.url}/health/ready`);
+    const app = await createApp(testConfig(database));
+    await app.get(FirstAdmin).ensure();
+    await app.listen(0, '127.0.0.1');
+    const url = await app.getUrl();
+    const ready = () => fetch(`${url}/health/ready`);
+    const signIn = () =>
+      fetch(`${url}/v1/auth/login`, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify({ email: ADMIN_EMAIL, password: ADMIN_PASSWORD }),
+      });
     expect((await ready()).status).toBe(503);
+    expect((await signIn()).status).toBeGreaterThanOrEqual(500);
     expect(await migrate(database.ownerUrl)).toEqual(names);
     expect((await ready()).status).toBe(200);
-    await createUser(service);
-    await service.stop();
+    await eventually(async () => expect((await signIn()).status).toBe(200));
+    await app.close();
+    await expectConsistent(database);
     await database.drop();
   });
 });

@@ -1,18 +1,21 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { createKey, createPerson } from './support/people.js';
 import { createUser, lines, type OrderBody, placeOrder, type UserBody } from './support/samples.js';
 import { startService, type TestService } from './support/service.js';
 
 let service: TestService;
+let admin: UserBody;
 let user: UserBody;
 beforeAll(async () => {
   service = await startService();
+  admin = (await service.send('get', '/v1/users/me').expect(200)).body as UserBody;
   user = await createUser(service);
 });
 afterAll(() => service.stop());
 
-function place(body: object) {
-  return service.send('post', '/v1/orders').set('Idempotency-Key', randomUUID()).send(body);
+function place(body: object, caller: Pick<TestService, 'send'> = service) {
+  return caller.send('post', '/v1/orders').set('Idempotency-Key', randomUUID()).send(body);
 }
 
 describe('placing an order', () => {
@@ -106,9 +109,20 @@ describe('placing an order', () => {
     expect(response.body).toMatchObject({ code: 'validation-failed', errors: [{ pointer: '/userId' }] });
   });
 
-  it('requires to be told whose order it is', async () => {
-    const response = await place({ currency: 'EUR', lines }).expect(422);
+  it("is the caller's own order unless told otherwise", async () => {
+    const mine = await place({ currency: 'EUR', lines }).expect(201);
+    expect(mine.body).toMatchObject({ userId: admin.id });
+    const customer = await createPerson(service);
+    const own = await place({ currency: 'EUR', lines }, service.as(customer.accessToken)).expect(201);
+    expect(own.body).toMatchObject({ userId: customer.user.id });
+  });
+
+  it('requires an API key to say whose order it is', async () => {
+    const shop = service.as(await createKey(service, ['orders:write']));
+    const response = await place({ currency: 'EUR', lines }, shop).expect(422);
     expect(response.body).toMatchObject({ errors: [{ pointer: '/userId', code: 'required' }] });
+    const placed = await place({ userId: user.id, currency: 'EUR', lines }, shop).expect(201);
+    expect(placed.body).toMatchObject({ userId: user.id });
   });
 
   it('refuses a time to come', async () => {
@@ -223,7 +237,7 @@ describe('the past of an order', () => {
       expect.objectContaining({
         version: 1,
         action: 'order.placed',
-        actor: { type: 'anonymous', id: null },
+        actor: { type: 'user', id: admin.id },
         summary: 'Order placed: 2 lines, EUR 52.60 in total',
         changes: [],
       }),

@@ -12,11 +12,14 @@ import {
   createFolder,
   eventually,
   postmasterOf,
+  printedAdmin,
   type ServiceProcess,
   startProcess,
+  tokenOf,
 } from './support/process.js';
 
 const SECRET = 'a secret of the tests, 32 characters or more';
+const ADMIN = { email: 'admin@example.com', password: 'the admin of the tests' };
 
 let database: TestDatabase;
 let folder: string;
@@ -40,7 +43,12 @@ afterEach(async () => {
 
 /** Where the database of its own is not the point: the run's, which is there already. */
 function withDatabase(): Record<string, string> {
-  return { DATABASE_URL: database.serviceUrl, ORDO_SECRET: SECRET, HOST: '127.0.0.1' };
+  return {
+    DATABASE_URL: database.serviceUrl,
+    ORDO_SECRET: SECRET,
+    HOST: '127.0.0.1',
+    ADMIN_PASSWORD: ADMIN.password,
+  };
 }
 
 async function squat(): Promise<{ squatter: Server; port: number }> {
@@ -55,42 +63,59 @@ function start(environment: Record<string, string> = {}): ServiceProcess {
   return service;
 }
 
+/** A service that runs, and the token of somebody who is signed in. */
+interface Running {
+  readonly url: string;
+  readonly token: string;
+}
+
 async function send(
-  url: string,
+  { url, token }: Running,
   path: string,
   body: object,
 ): Promise<{ status: number; body: { id: string } }> {
   const response = await fetch(url + path, {
     method: 'POST',
-    headers: { 'Content-Type': 'application/json', 'Idempotency-Key': randomUUID() },
+    headers: {
+      'Content-Type': 'application/json',
+      'Idempotency-Key': randomUUID(),
+      Authorization: `Bearer ${token}`,
+    },
     body: JSON.stringify(body),
   });
   return { status: response.status, body: (await response.json()) as { id: string } };
 }
 
-async function placeOrder(url: string): Promise<string> {
-  const user = await send(url, '/v1/users', { name: 'Ada', email: `${randomUUID()}@example.com` });
-  const order = await send(url, '/v1/orders', { userId: user.body.id, currency: 'EUR', lines });
+async function placeOrder(running: Running): Promise<string> {
+  const user = await send(running, '/v1/users', { name: 'Ada', email: `${randomUUID()}@example.com` });
+  const order = await send(running, '/v1/orders', { userId: user.body.id, currency: 'EUR', lines });
   if (order.status !== 201) throw new Error(`${order.status}: ${JSON.stringify(order.body)}`);
   return order.body.id;
 }
 
-/** Two users with one address, by both ways that lead there. */
-async function takeAnAddressTwice(url: string): Promise<void> {
+/** Two users with one address, by all ways that lead there. */
+async function takeAnAddressTwice(running: Running): Promise<void> {
   const taken = { name: 'Ada', email: 'canary@example.com' };
-  expect((await send(url, '/v1/users', taken)).status).toBe(201);
-  expect((await send(url, '/v1/users', taken)).status).toBe(409);
-  const other = await send(url, '/v1/users', { name: 'Ada', email: 'other@example.com' });
-  const patched = await fetch(`${url}/v1/users/${other.body.id}`, {
+  expect((await send(running, '/v1/users', taken)).status).toBe(201);
+  expect((await send(running, '/v1/users', taken)).status).toBe(409);
+  const registration = { ...taken, password: 'the canary of a password' };
+  expect((await send(running, '/v1/auth/register', registration)).status).toBe(409);
+  const other = await send(running, '/v1/users', { name: 'Ada', email: 'other@example.com' });
+  const patched = await fetch(`${running.url}/v1/users/${other.body.id}`, {
     method: 'PATCH',
-    headers: { 'Content-Type': 'application/json', 'If-Match': '*' },
+    headers: {
+      'Content-Type': 'application/json',
+      'If-Match': '*',
+      Authorization: `Bearer ${running.token}`,
+    },
     body: JSON.stringify({ email: taken.email }),
   });
   expect(patched.status).toBe(409);
 }
 
-async function statusOf(url: string): Promise<number> {
-  return (await fetch(url)).status;
+async function statusOf(url: string, token?: string): Promise<number> {
+  const headers = token === undefined ? {} : { Authorization: `Bearer ${token}` };
+  return (await fetch(url, { headers })).status;
 }
 
 describe('without any configuration', () => {
@@ -101,7 +126,10 @@ describe('without any configuration', () => {
     const root = await fetch(url, { redirect: 'manual' });
     expect([root.status, root.headers.get('location')]).toEqual([302, '/docs']);
     expect(await statusOf(`${url}/docs`)).toBe(200);
-    const order = await placeOrder(url);
+    const admin = printedAdmin(first);
+    expect(admin.email).toBe('admin@example.com');
+    const token = await tokenOf(url, admin);
+    const order = await placeOrder({ url, token });
 
     const databaseUrl = (await readFile(join(folder, '.ordo/database-url'), 'utf8')).trim();
     expect((await stat(join(folder, '.ordo/database-url'))).mode & 0o777).toBe(0o600);
@@ -111,7 +139,7 @@ describe('without any configuration', () => {
     expect(rows).toEqual([{ rolsuper: true }]);
     await client.end();
 
-    await takeAnAddressTwice(url);
+    await takeAnAddressTwice({ url, token });
     expect(await readFile(join(folder, '.ordo/postgres.log'), 'utf8')).not.toContain('canary');
 
     first.process.kill('SIGTERM');
@@ -119,10 +147,12 @@ describe('without any configuration', () => {
     await expect(access(join(folder, '.ordo/database-url'))).rejects.toThrow();
     await expect(postmasterOf(folder)).rejects.toThrow();
 
+    // Whoever was signed in still is, for the secret was kept; and the password is told once.
     const second = start();
     const secondUrl = await second.listening();
-    expect(await statusOf(`${secondUrl}/v1/orders/${order}`)).toBe(200);
-    const latest = await placeOrder(secondUrl);
+    expect(second.lines.join()).not.toMatch(/password/i);
+    expect(await statusOf(`${secondUrl}/v1/orders/${order}`, token)).toBe(200);
+    const latest = await placeOrder({ url: secondUrl, token: await tokenOf(secondUrl, admin) });
     const postmaster = await postmasterOf(folder);
     second.process.kill('SIGKILL');
     await second.exited();
@@ -130,19 +160,21 @@ describe('without any configuration', () => {
     // What was killed left its database running, which the next one adopts.
     const third = await start().listening();
     expect(await postmasterOf(folder)).toBe(postmaster);
-    expect(await statusOf(`${third}/v1/orders/${latest}`)).toBe(200);
+    expect(await statusOf(`${third}/v1/orders/${latest}`, token)).toBe(200);
   });
 
   it('serves again in the same process after kill -9 of PostgreSQL', async () => {
-    const url = await start().listening();
-    const order = await placeOrder(url);
+    const service = start({ ADMIN_PASSWORD: ADMIN.password });
+    const url = await service.listening();
+    const token = await tokenOf(url, ADMIN);
+    const order = await placeOrder({ url, token });
     process.kill(await postmasterOf(folder), 'SIGKILL');
     const seen = new Set<number>();
     await eventually(async () => {
-      const status = await statusOf(`${url}/v1/orders/${order}`);
+      const status = await statusOf(`${url}/v1/orders/${order}`, token);
       seen.add(status);
       expect(status).toBe(200);
-      await placeOrder(url);
+      await placeOrder({ url, token });
       expect(await statusOf(`${url}/health/ready`)).toBe(200);
     });
     expect([...seen].filter((status) => status !== 200 && status !== 503)).toEqual([]);
@@ -160,9 +192,8 @@ describe('a start that cannot go on ends with one line and exit code 1', () => {
 
   it('PORT is taken, and the database that was started for it is stopped', async () => {
     const { squatter, port } = await squat();
-    expect(await refusal({ PORT: String(port) })).toContain(
-      `Port ${port} is taken by another program: set PORT`,
-    );
+    const line = await refusal({ PORT: String(port), ADMIN_PASSWORD: ADMIN.password });
+    expect(line).toContain(`Port ${port} is taken by another program: set PORT`);
     await expect(postmasterOf(folder)).rejects.toThrow();
     squatter.close();
   });
@@ -192,6 +223,21 @@ describe('a start that cannot go on ends with one line and exit code 1', () => {
   it('production has no database', async () => {
     expect(await refusal({ NODE_ENV: 'production' })).toMatch(/DATABASE_URL/);
   });
+
+  it('production has no keys for access tokens', async () => {
+    const line = await refusal({ ...withDatabase(), NODE_ENV: 'production' });
+    expect(line).toBe('ordo: JWT_KEYS must be set when NODE_ENV is production');
+  });
+
+  it('the password of the first admin is one that everybody guesses', async () => {
+    const fresh = await createDatabase();
+    const environment = { ...withDatabase(), DATABASE_URL: fresh.serviceUrl, ADMIN_PASSWORD: 'password1234' };
+    const line = await refusal(environment);
+    expect(line).toMatch(/^ordo: ADMIN_PASSWORD: .*common/);
+    expect(line).not.toContain('password1234');
+    expect(await fresh.query('SELECT FROM users')).toEqual([]);
+    await fresh.drop();
+  });
 });
 
 describe('told to stop', () => {
@@ -199,11 +245,13 @@ describe('told to stop', () => {
     const service = start({ ...withDatabase(), SHUTDOWN_DELAY_MS: '700' });
     const url = await service.listening();
     const { port } = new URL(url);
+    const token = await tokenOf(url, ADMIN);
     // Half a request: the service waits for the rest of it.
     const socket = connect(Number(port), '127.0.0.1');
     const body = JSON.stringify({ name: 'Ada', email: 'half@example.com' });
     socket.write(
-      `POST /v1/users HTTP/1.1\r\nHost: ordo\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`,
+      `POST /v1/users HTTP/1.1\r\nHost: ordo\r\nAuthorization: Bearer ${token}\r\n` +
+        `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`,
     );
     await once(socket, 'connect');
     service.process.kill('SIGTERM');

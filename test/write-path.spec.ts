@@ -6,18 +6,20 @@ import { DataSource } from 'typeorm';
 import type { ServiceConfig } from '../src/config/config.js';
 import { dataSourceOptions } from '../src/database/data-source.js';
 import { canonicalBytes } from '../src/database/entry.js';
-import type { Origin } from '../src/database/event.js';
+import type { Occurrence, Origin } from '../src/database/event.js';
 import type { IdempotentRequest } from '../src/database/idempotency.js';
 import { KeyPurge } from '../src/database/key-purge.js';
 import { SqlState, sqlState } from '../src/database/sqlstate.js';
 import { inTransaction, type Transaction } from '../src/database/transaction.js';
 import { type Write, WritePath, type Written } from '../src/database/write-path.js';
+import type { Access } from '../src/http/access.js';
 import { Metrics } from '../src/metrics/metrics.js';
 import { PlaceOrder, PlaceOrderLine } from '../src/orders/orders.dto.js';
 import { type Placement, placeOrders, preparePlacement } from '../src/orders/place-orders.js';
 import { Problem } from '../src/problems/problem.js';
 import { expectConsistent } from './support/consistency.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
+import { createKey, createPerson } from './support/people.js';
 import { createFolder, eventually, type ServiceProcess, startProcess } from './support/process.js';
 import { type CuttingProxy, startProxy } from './support/proxy.js';
 import { createUser, lines, type OrderBody, placeOrder, type UserBody } from './support/samples.js';
@@ -27,6 +29,8 @@ import { startService, type TestService } from './support/service.js';
 let database: TestDatabase;
 let service: TestService;
 let replica: TestService;
+/** Who sends all requests. */
+let admin: UserBody;
 let user: UserBody;
 
 beforeAll(async () => {
@@ -36,6 +40,7 @@ beforeAll(async () => {
     EXECUTE format('ALTER ROLE ordo_app IN DATABASE %I SET deadlock_timeout = ''1min''', current_database());
   END $$`);
   [service, replica] = await Promise.all([startService({}, database), startService({}, database)]);
+  admin = (await service.send('get', '/v1/users/me').expect(200)).body as UserBody;
   user = await createUser(service);
 });
 afterAll(async () => {
@@ -58,8 +63,14 @@ async function startReplica(settings: Partial<ServiceConfig>): Promise<TestServi
 }
 
 /** Sends a placement; `body` is all of it but user, currency and lines. */
-async function place(on: TestService, key: string, body: object = {}): Promise<Response> {
+async function place(
+  on: TestService,
+  key: string,
+  body: object = {},
+  token = on.adminToken,
+): Promise<Response> {
   return on
+    .as(token)
     .send('post', '/v1/orders')
     .set('Idempotency-Key', key)
     .send({ userId: user.id, currency: 'EUR', lines, ...body });
@@ -194,7 +205,7 @@ describe('one key', () => {
 
   it('answers 409 with Retry-After when the first takes too long, in both replicas', async () => {
     const [key, note] = [randomUUID(), randomUUID()];
-    const request = { scope: 'anonymous', key, fingerprint: Buffer.from('another') };
+    const request = { scope: admin.id, key, fingerprint: Buffer.from('another') };
     const { promise: gate, resolve: open } = Promise.withResolvers<void>();
     const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
     const first = service.app.get(WritePath).write(origin(), request, async () => {
@@ -271,7 +282,25 @@ describe('one key', () => {
     expect(await countPlaced(note)).toEqual(one);
   });
 
-  it('belongs to its caller', async () => {
+  it('belongs to its caller: a user, or an API key', async () => {
+    const [key, note] = [randomUUID(), randomUUID()];
+    const customer = await createPerson(service);
+    const keys = [await createKey(service, ['orders:write']), await createKey(service, ['orders:write'])];
+    const callers = [service.adminToken, customer.accessToken, ...keys];
+    const send = () =>
+      Promise.all(callers.map((token) => place(service, key, { note, userId: customer.user.id }, token)));
+    const first = await send();
+    expect(statuses(first)).toEqual(callers.map(() => 201));
+    expect(first.map((response) => response.get('Idempotency-Replayed'))).toEqual(
+      callers.map(() => undefined),
+    );
+    expect(await countPlaced(note)).toEqual({ orders: 4, events: 4, keys: 4 });
+    const again = await send();
+    expect(again.map(({ text }) => text)).toEqual(first.map(({ text }) => text));
+    expect(await countPlaced(note)).toEqual({ orders: 4, events: 4, keys: 4 });
+  });
+
+  it('belongs to its caller in a list, too', async () => {
     const key = randomUUID();
     const writePath = service.app.get(WritePath);
     const results = await writePath.writeAll<'order.placed', Placement>(
@@ -403,17 +432,24 @@ describe('changes', () => {
   });
 });
 
-const origin = (): Origin => ({ actor: { type: 'anonymous', id: null }, requestId: randomUUID() });
+const access = (): Access => ({
+  actor: { type: 'user', id: admin.id },
+  role: 'admin',
+  scopes: [],
+  sessionId: null,
+  reach: 'all',
+});
+const origin = (): Origin => ({ actor: access().actor, requestId: randomUUID() });
 
 /** A placement for `writeAll`; what is not given is as in `place`. */
 function write(
   members: Partial<PlaceOrder>,
-  { key = randomUUID(), scope = 'anonymous' }: { key?: string; scope?: string } = {},
+  { key = randomUUID(), scope = admin.id }: { key?: string; scope?: string } = {},
 ): Write<Placement> & { request: IdempotentRequest } {
   const order = Object.assign(new PlaceOrder(), { userId: user.id, currency: 'EUR', ...members });
   order.lines = lines.map((line) => Object.assign(new PlaceOrderLine(), line));
   const fingerprint = createHash('sha256').update(canonicalBytes(members)).digest();
-  return { input: preparePlacement(order), origin: origin(), request: { scope, key, fingerprint } };
+  return { input: preparePlacement(order, access()), origin: origin(), request: { scope, key, fingerprint } };
 }
 
 const placeAll = (on: TestService, writes: readonly Write<Placement>[]) =>
@@ -431,6 +467,64 @@ async function keysOf(scope: string): Promise<string[]> {
   ]);
   return rows.map(({ key }) => key).sort();
 }
+
+describe('what happens without a change', () => {
+  /** Issues a reset token for a user, as one row without a version; `after` runs in the same transaction. */
+  const record = (occurrence: Occurrence | undefined, after = (_: Transaction) => Promise.resolve()) =>
+    service.app.get(WritePath).record(origin(), async (tx) => {
+      await tx.query(
+        `INSERT INTO reset_tokens (user_id, token_hash, expires_at) VALUES ($1, sha256(''), now() + interval '1 h')`,
+        [user.id],
+      );
+      await after(tx);
+      return { occurrence, result: 'done' };
+    });
+  const issued = (): Occurrence => ({ action: 'user.reset-token-issued', subjectId: user.id });
+  const count = async () => {
+    const [counts] = await database.query<{ tokens: number; events: number }>(
+      `SELECT (SELECT count(*)::int FROM reset_tokens WHERE user_id = $1) AS tokens,
+              (SELECT count(*)::int FROM audit_events WHERE subject_id = $1 AND subject_version IS NULL) AS events`,
+      [user.id],
+    );
+    return counts;
+  };
+  beforeEach(() => database.query('DELETE FROM reset_tokens'));
+
+  it('is kept together with its event', async () => {
+    const before = await count();
+    expect(await record(issued())).toBe('done');
+    expect(await count()).toEqual({ tokens: 1, events: (before?.events ?? NaN) + 1 });
+  });
+
+  it('is not kept without one', async () => {
+    const before = await count();
+    expect(await record(undefined)).toBe('done');
+    expect(await count()).toEqual(before);
+  });
+
+  it('is not kept, nor is its event, when it fails', async () => {
+    const before = await count();
+    const failed = record(issued(), () => Promise.reject(new Problem('not-found', 'Never mind')));
+    await expect(failed).rejects.toThrow('Never mind');
+    const broken = record(issued(), async (tx) => {
+      await tx.query('SELECT 1 / 0').catch(() => undefined);
+    });
+    await expect(broken).rejects.toMatchObject({ driverError: { code: '25P02' } });
+    expect(await count()).toEqual(before);
+  });
+
+  it('begins anew after a conflict, and is told once', async () => {
+    const before = await count();
+    let attempts = 0;
+    await record(issued(), async (tx) => {
+      attempts++;
+      if (attempts === 1) {
+        await tx.query(`DO $$ BEGIN RAISE SQLSTATE '${SqlState.serializationFailure}'; END $$`);
+      }
+    });
+    expect([attempts, await count()]).toEqual([2, { tokens: 1, events: (before?.events ?? NaN) + 1 }]);
+  });
+});
 
 describe('a list of placements', () => {
   it('answers each one, and keeps nothing of those refused', async () => {
@@ -813,7 +907,11 @@ describe('a process that is killed', () => {
     const send = async (url: string, key: string) => {
       const response = await fetch(`${url}/v1/orders`, {
         method: 'POST',
-        headers: { 'Content-Type': 'application/json', 'Idempotency-Key': key },
+        headers: {
+          'Content-Type': 'application/json',
+          'Idempotency-Key': key,
+          Authorization: `Bearer ${service.adminToken}`,
+        },
         body: JSON.stringify({ userId: user.id, currency: 'EUR', lines, note }),
       });
       return { status: response.status, text: await response.text() };

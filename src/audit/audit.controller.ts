@@ -1,5 +1,6 @@
 import { Controller, Get, Query } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
+import { Requires } from '../http/access.js';
 import { Cursors, type Page } from '../http/cursors.js';
 import { Id, IdParameter } from '../http/id.js';
 import { Operation } from '../http/operation.js';
@@ -8,6 +9,7 @@ import { AuditService } from './audit.service.js';
 
 @ApiTags('Audit')
 @Controller('v1/audit/events')
+@Requires('audit:read')
 export class AuditController {
   constructor(
     private readonly audit: AuditService,

@@ -5,7 +5,7 @@ import { IsInstant } from '../http/validators.js';
 import { ActorResponse } from './history.dto.js';
 
 export class AuditQuery extends PageQuery {
-  /** `user` or `order`. */
+  /** `user`, `order` or `api-key`. */
   @ApiPropertyOptional()
   @IsOptional()
   @Matches(/^[a-z-]{1,40}$/, { message: '$property must be a type of subject such as order' })
@@ -44,11 +44,13 @@ class SubjectResponse {
   @ApiProperty({ example: 'order' })
   type: string;
 
-  @ApiProperty({ format: 'uuid' })
-  id: string;
+  /** Null where an event concerns nothing in particular, such as a sign-in to an unknown account. */
+  @ApiProperty({ type: String, format: 'uuid', nullable: true })
+  id: string | null;
 
-  @ApiProperty({ type: 'integer', minimum: 1 })
-  version: number;
+  /** The version that the event made; null for what changed nothing, such as a sign-in. */
+  @ApiProperty({ type: 'integer', minimum: 1, nullable: true })
+  version: number | null;
 }
 
 /** An event as the log holds it; the state that `stateHash` commits to is read at the subject's own events. */
@@ -71,9 +73,9 @@ export class AuditEventResponse {
   @ApiProperty({ format: 'uuid' })
   requestId: string;
 
-  /** Hex SHA-256 over a salt and the canonical JSON (RFC 8785) of the subject's state after the event. */
-  @ApiProperty({ pattern: '^[0-9a-f]{64}$' })
-  stateHash: string;
+  /** Hex SHA-256 over a salt and the canonical JSON (RFC 8785) of the subject's state after the event, if it made one. */
+  @ApiProperty({ type: String, pattern: '^[0-9a-f]{64}$', nullable: true })
+  stateHash: string | null;
 
   /** Hex SHA-256 of the event's leaf in the Merkle log (RFC 6962). */
   @ApiProperty({ pattern: '^[0-9a-f]{64}$' })

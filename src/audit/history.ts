@@ -80,7 +80,8 @@ export class History {
     }
     const [row] = await this.dataSource.query<Pick<EventRow, 'state'>[]>(
       `SELECT state FROM audit_events
-        WHERE subject_id = $1 AND subject_type = $2 AND ${'version' in moment ? 'subject_version = $3' : 'at <= $3'}
+        WHERE subject_id = $1 AND subject_type = $2 AND subject_version IS NOT NULL
+          AND ${'version' in moment ? 'subject_version = $3' : 'at <= $3'}
         ORDER BY subject_version DESC
         LIMIT 1`,
       [id, type, 'version' in moment ? moment.version : moment.asOf],

@@ -10,7 +10,7 @@ export type Config = { [Name in keyof Variables]: ReturnType<Variables[Name]['re
 /** What the running service needs: a configuration in which nothing is missing any more. */
 export type ServiceConfig = Config & { DATABASE_URL: string; ORDO_SECRET: string };
 
-type Environment = Readonly<Record<string, string | undefined>>;
+export type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
  * Takes the environment (`process.env`) and returns the typed configuration.
@@ -41,11 +41,14 @@ function missing(config: Config): string[] {
   if ((isProduction || config.DATABASE_URL !== undefined) && config.ORDO_SECRET === undefined) {
     faults.push('ORDO_SECRET must be set when DATABASE_URL is');
   }
+  if (isProduction && config.JWT_KEYS === undefined) {
+    faults.push('JWT_KEYS must be set when NODE_ENV is production');
+  }
   return faults;
 }
 
-/** `X`, or the content of the file that `X_FILE` names; empty counts as unset. */
-function lookUp(environment: Environment, name: string): string | undefined {
+/** `X`, or the content of the file that `X_FILE` names; empty counts as unset. Throws `Error` without any value. */
+export function lookUp(environment: Environment, name: string): string | undefined {
   const direct = environment[name] || undefined;
   const file = environment[`${name}_FILE`] || undefined;
   if (file === undefined) return direct;

@@ -1,3 +1,6 @@
+import { createPrivateKey, type KeyObject } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+
 /** One setting of the service: how README shows it and how its text is read. */
 export interface Variable<T = unknown> {
   readonly description: string;
@@ -18,7 +21,7 @@ interface About<T> {
 function integer(min: number, max: number, about: About<number>): Variable<number> {
   return {
     description: about.description,
-    default: `\`${about.default}\``,
+    default: about.shown ?? `\`${about.default}\``,
     secret: false,
     read(text) {
       if (text === undefined) return about.default;
@@ -59,16 +62,62 @@ function databaseUrl(about: About<undefined>): Variable<string | undefined> {
   };
 }
 
-function secret(about: About<undefined>): Variable<string | undefined> {
+function redisUrl(about: About<undefined>): Variable<string | undefined> {
   return {
     description: about.description,
     default: about.shown ?? '',
     secret: true,
     read(text) {
-      if (text !== undefined && text.length < 32) throw new Error('must have at least 32 characters');
+      if (text === undefined) return undefined;
+      const url = URL.canParse(text) ? new URL(text) : undefined;
+      const isRedis = url?.protocol === 'redis:' || url?.protocol === 'rediss:';
+      if (!isRedis || !/^(\/\d*)?$/.test(url.pathname)) {
+        throw new Error('must look like redis://user:password@host:6379/0, or rediss:// for TLS');
+      }
       return text;
     },
   };
+}
+
+function secret(minLength: number, about: About<undefined>): Variable<string | undefined> {
+  return {
+    description: about.description,
+    default: about.shown ?? '',
+    secret: true,
+    read(text) {
+      if (text !== undefined && text.length < minLength) {
+        throw new Error(`must have at least ${minLength} characters`);
+      }
+      return text;
+    },
+  };
+}
+
+function ed25519Keys(about: About<undefined>): Variable<readonly KeyObject[] | undefined> {
+  return {
+    description: about.description,
+    default: about.shown ?? '',
+    secret: true,
+    read(text) {
+      if (text === undefined) return undefined;
+      const blocks = text.match(/-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----/g) ?? [];
+      const keys = blocks.map(privateKey);
+      if (keys.length < 1 || keys.length > 2 || keys.some((key) => key?.asymmetricKeyType !== 'ed25519')) {
+        throw new Error(
+          'must be one or two Ed25519 private keys in PEM (openssl genpkey -algorithm ed25519)',
+        );
+      }
+      return keys.filter((key) => key !== undefined);
+    },
+  };
+}
+
+function privateKey(pem: string): KeyObject | undefined {
+  try {
+    return createPrivateKey(pem);
+  } catch {
+    return undefined;
+  }
 }
 
 function origins(about: About<readonly string[]>): Variable<readonly string[]> {
@@ -89,7 +138,7 @@ function origins(about: About<readonly string[]>): Variable<readonly string[]> {
   };
 }
 
-function text(about: About<string | undefined>): Variable<string | undefined> {
+function text<T extends string | undefined>(about: About<T>): Variable<string | T> {
   return {
     description: about.description,
     default: about.shown ?? '',
@@ -128,10 +177,32 @@ export const variables = {
     description: 'Connections to PostgreSQL that one process holds at most.',
     default: 10,
   }),
-  ORDO_SECRET: secret({
-    description: 'At least 32 random characters; cursors and request fingerprints are keyed with it.',
+  ORDO_SECRET: secret(32, {
+    description:
+      'At least 32 random characters; the keys of cursors, request fingerprints, refresh tokens and counters are derived from it.',
     shown: 'with the embedded PostgreSQL made once and kept in `.ordo/`, else required',
     default: undefined,
+  }),
+  JWT_KEYS: ed25519Keys({
+    description:
+      'One or two Ed25519 private keys in PEM: the first signs access tokens, both are accepted and published at `/.well-known/jwks.json`.',
+    shown: 'derived from `ORDO_SECRET`; required in production',
+    default: undefined,
+  }),
+  ADMIN_EMAIL: text({
+    description: 'E-mail address of the first admin, who is created where there is none.',
+    shown: '`admin@example.com`',
+    default: 'admin@example.com',
+  }),
+  ADMIN_PASSWORD: secret(12, {
+    description: 'Password of the first admin, 12 to 128 characters; not looked at once there is an admin.',
+    shown: 'made and printed once; in production nobody is created without it',
+    default: undefined,
+  }),
+  ARGON2_CONCURRENCY: integer(1, 64, {
+    description: 'Passwords that are hashed or checked at once (19 MiB each); more wait in a bounded queue.',
+    shown: 'cores - 1, at least 1',
+    default: Math.max(1, availableParallelism() - 1),
   }),
   LOG_LEVEL: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
     description:
@@ -142,6 +213,20 @@ export const variables = {
     description: 'Origins whose pages may call the API, separated by commas.',
     shown: 'none',
     default: [],
+  }),
+  TRUST_PROXY: integer(0, 10, {
+    description:
+      'How many proxies in front add to `X-Forwarded-For`; the address of the caller is the one that the outermost saw.',
+    default: 0,
+  }),
+  RATE_LIMIT: integer(1, 1_000_000, {
+    description: 'Requests that one caller may send in a minute.',
+    default: 6_000,
+  }),
+  REDIS_URL: redisUrl({
+    description: 'Redis in which all replicas count requests and attempts together.',
+    shown: 'each process counts for itself',
+    default: undefined,
   }),
   REQUEST_TIMEOUT_MS: integer(100, 600_000, {
     description: 'Milliseconds after which a request is answered with 504.',

@@ -2,11 +2,27 @@ import { createHash, randomBytes } from 'node:crypto';
 import canonicalize from 'canonicalize';
 import { type Origin, type SubjectState, subjectTypeOf } from './event.js';
 
-/** What the audit trail keeps of an event, in bytes. */
-interface EventBytes {
+/** An event about to be stored: a change with the state that it left, or an occurrence. `id` is its UUID. */
+export interface NewEvent {
+  readonly id: string;
+  readonly origin: Origin;
+  readonly event: { readonly action: string; readonly state: SubjectState } | Happening;
+}
+
+/** What happened without a change, at an instant in RFC 3339. */
+interface Happening {
+  readonly action: string;
+  readonly subjectId: string | null;
+  readonly at: string;
+}
+
+/** What the audit trail keeps of an event: the bytes, and copies of what they say to search by. */
+interface EncodedEvent {
+  readonly at: string;
+  readonly subject: { readonly type: string; readonly id: string | null; readonly version: number | null };
   readonly entry: Buffer;
-  readonly salt: Buffer;
-  readonly state: Buffer;
+  readonly salt: Buffer | null;
+  readonly state: Buffer | null;
 }
 
 /** RFC 8785 bytes of a JSON value; throws on what JSON cannot hold. */
@@ -18,26 +34,28 @@ export function canonicalBytes(value: unknown): Buffer {
 
 /**
  * The bytes of an event: its canonical state, and the entry that commits to that state by a salted hash without
- * containing it. `id` is the event's UUID.
+ * containing it. An occurrence has neither version nor state.
  */
-export function encodeEvent(
-  id: string,
-  change: { readonly action: string; readonly state: SubjectState },
-  origin: Origin,
-): EventBytes {
-  const state = canonicalBytes(change.state);
-  const salt = randomBytes(16);
+export function encodeEvent({ id, origin, event }: NewEvent): EncodedEvent {
+  const type = subjectTypeOf(event.action);
+  const state = 'state' in event ? canonicalBytes(event.state) : null;
+  const salt = state === null ? null : randomBytes(16);
+  const at = 'state' in event ? event.state.updatedAt : event.at;
+  const subject =
+    'state' in event
+      ? { type, id: event.state.id, version: event.state.version }
+      : { type, id: event.subjectId, version: null };
   const entry = canonicalBytes({
     v: 1,
     id,
-    at: change.state.updatedAt,
+    at,
     actor: origin.actor,
-    action: change.action,
-    subject: { type: subjectTypeOf(change.action), id: change.state.id, version: change.state.version },
-    stateHash: stateHash(salt, state),
+    action: event.action,
+    subject,
+    stateHash: salt === null || state === null ? null : stateHash(salt, state),
     requestId: origin.requestId,
   });
-  return { entry, salt, state };
+  return { at, subject, entry, salt, state };
 }
 
 /** Hex SHA-256 of salt || state. */

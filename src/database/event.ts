@@ -34,6 +34,20 @@ export type SubjectType = Action extends `${infer Type}.${string}` ? Type : neve
 export type ActionOf<Type extends SubjectType> = Extract<Action, `${Type}.${string}`>;
 export type StateOf<Type extends SubjectType> = EventStates[ActionOf<Type>];
 
+/**
+ * What happens without changing a subject, such as a failed sign-in, and the id of the subject that it is about, null
+ * where there is none. Filled by the features like `EventStates`; such an event has no version and no state.
+ *
+ * @public
+ */
+// eslint-disable-next-line @typescript-eslint/no-empty-object-type -- filled by the features
+export interface Occurrences {}
+
+/** One such happening. */
+export type Occurrence = {
+  [A in keyof Occurrences]: { readonly action: A; readonly subjectId: Occurrences[A] };
+}[keyof Occurrences];
+
 /** What a use case returns: what it did and the state that it left. Subject, version and time are the state's. */
 export interface Change<A extends Action> {
   readonly action: A;

@@ -1,17 +1,9 @@
-import { encodeEvent } from './entry.js';
-import { type Origin, type SubjectState, subjectTypeOf } from './event.js';
+import { encodeEvent, type NewEvent } from './entry.js';
 import type { Transaction } from './transaction.js';
-
-/** An event about to be stored; `id` is its UUID. */
-export interface NewEvent {
-  readonly id: string;
-  readonly origin: Origin;
-  readonly change: { readonly action: string; readonly state: SubjectState };
-}
 
 /** Stores events in one statement; their order is that of `seq`. Their subjects' rows are locked or new. */
 export async function insertEvents(tx: Transaction, events: readonly NewEvent[]): Promise<void> {
-  const rows = events.map((event) => ({ ...event, ...encodeEvent(event.id, event.change, event.origin) }));
+  const rows = events.map((event) => ({ ...event, ...encodeEvent(event) }));
   await tx.query(
     `INSERT INTO audit_events (id, at, actor_type, actor_id, action, subject_type, subject_id, subject_version,
                                request_id, entry, salt, state)
@@ -19,13 +11,13 @@ export async function insertEvents(tx: Transaction, events: readonly NewEvent[])
                           $8::integer[], $9::uuid[], $10::bytea[], $11::bytea[], $12::bytea[])`,
     [
       rows.map((row) => row.id),
-      rows.map((row) => row.change.state.updatedAt),
+      rows.map((row) => row.at),
       rows.map((row) => row.origin.actor.type),
       rows.map((row) => row.origin.actor.id),
-      rows.map((row) => row.change.action),
-      rows.map((row) => subjectTypeOf(row.change.action)),
-      rows.map((row) => row.change.state.id),
-      rows.map((row) => row.change.state.version),
+      rows.map((row) => row.event.action),
+      rows.map((row) => row.subject.type),
+      rows.map((row) => row.subject.id),
+      rows.map((row) => row.subject.version),
       rows.map((row) => row.origin.requestId),
       rows.map((row) => row.entry),
       rows.map((row) => row.salt),

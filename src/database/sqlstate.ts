@@ -11,6 +11,7 @@ export const SqlState = {
   lockNotAvailable: '55P03',
   queryCanceled: '57014',
   insufficientPrivilege: '42501',
+  undefinedTable: '42P01',
 } as const;
 
 /**

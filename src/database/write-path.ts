@@ -2,7 +2,14 @@ import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
 import { notFound, Problem } from '../problems/problem.js';
-import type { Action, Change, EventStates, Origin } from './event.js';
+import {
+  type Action,
+  type Change,
+  type EventStates,
+  type Occurrence,
+  type Origin,
+  timeOfChange,
+} from './event.js';
 import { insertEvents } from './events.repository.js';
 import {
   BusyKeys,
@@ -30,6 +37,12 @@ export interface Unchanged<A extends Action> {
 export interface Written<A extends Action> {
   readonly state: EventStates[A];
   readonly replayed: boolean;
+}
+
+/** What came of rows that have no version: the event that tells of it, or none when nothing was to be done. */
+export interface Recorded<R> {
+  readonly occurrence: Occurrence | undefined;
+  readonly result: R;
 }
 
 type Outcome<A extends Action> = Change<A> | Unchanged<A> | Problem;
@@ -81,6 +94,21 @@ export class WritePath {
       waiting = patient ? busy : rest;
     }
     return results;
+  }
+
+  /**
+   * Something that happens without changing a subject: `work` writes rows that have no version (a session, a
+   * password), and its occurrence is stored together with them. Without one nothing is kept.
+   */
+  async record<R>(origin: Origin, work: (tx: Transaction) => Promise<Recorded<R>>): Promise<R> {
+    return inTransaction(this.dataSource, async (tx) => {
+      const { occurrence, result } = await work(tx);
+      if (occurrence === undefined) return { commit: false, result };
+      const { action, subjectId }: { action: string; subjectId: string | null } = occurrence;
+      const event = { action, subjectId, at: timeOfChange().toISOString() };
+      await insertEvents(tx, [{ id: uuidv7(), origin, event }]);
+      return { commit: true, result };
+    });
   }
 
   /** Those whose key nobody in this process is busy with, now claimed for them; and those who have to wait. */
@@ -144,7 +172,7 @@ async function recordChanges<A extends Action, I>(
   const idle = [];
   for (const [position, { eventId, origin, request }] of attempts.entries()) {
     const outcome = outcomes[position];
-    if (outcome !== undefined && 'action' in outcome) events.push({ id: eventId, origin, change: outcome });
+    if (outcome !== undefined && 'action' in outcome) events.push({ id: eventId, origin, event: outcome });
     else if (request !== undefined) idle.push(request);
   }
   if (events.length === 0) return false;

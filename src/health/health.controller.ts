@@ -3,6 +3,8 @@ import { ServiceUnavailableException } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { HealthCheck, type HealthCheckResult, HealthCheckService } from '@nestjs/terminus';
 import type { Response } from 'express';
+import { Public } from '../http/access.js';
+import { Unlimited } from '../limits/decorators.js';
 import { ServiceHealth } from './service-health.js';
 
 /** Probes read terminus' own body, not a problem. */
@@ -14,6 +16,8 @@ class HealthFilter implements ExceptionFilter<ServiceUnavailableException> {
 }
 
 @ApiTags('Health')
+@Public()
+@Unlimited()
 @UseFilters(HealthFilter)
 @Controller('health')
 export class HealthController {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import type { Request } from 'express';
-import { EXAMPLE_EMAIL, EXAMPLE_IDS, EXAMPLE_KEY } from './examples.js';
+import { EXAMPLE_EMAIL, EXAMPLE_IDS, EXAMPLE_KEY, OTHER_EXAMPLE_EMAIL } from './examples.js';
 import { openApiDocument } from './openapi-document.js';
 
 /** What Swagger UI hands to its interceptors, as far as they look at it. */
@@ -12,11 +12,14 @@ interface PageRequest {
 }
 interface PageResponse {
   url: string;
-  obj?: { id?: string; data?: { id?: string }[] };
+  obj?: { id?: string; data?: { id?: string }[]; accessToken?: string };
 }
 
 type Page = typeof globalThis & {
-  ui?: { getConfigs(): { exampleIds: Record<string, string> } };
+  ui?: {
+    getConfigs(): { exampleIds: Record<string, string> };
+    preauthorizeApiKey(scheme: string, value: string): void;
+  };
   lastIds?: Record<string, string>;
 };
 
@@ -40,12 +43,13 @@ export function serveDocs(app: NestExpressApplication): void {
   });
 }
 
-/** Each visit of the page gets a key and an e-mail address that nobody has used before, and shows what it sends. */
+/** Each visit of the page gets a key and e-mail addresses that nobody has used before, and shows what it sends. */
 function withFreshExamples(document: OpenAPIObject): OpenAPIObject {
   const fresh = randomUUID();
-  const text = JSON.stringify(document)
-    .replaceAll(EXAMPLE_KEY, fresh)
-    .replaceAll(EXAMPLE_EMAIL, EXAMPLE_EMAIL.replace('@', `.${fresh.slice(0, 8)}@`));
+  const text = [EXAMPLE_EMAIL, OTHER_EXAMPLE_EMAIL].reduce(
+    (filled, email) => filled.replaceAll(email, email.replace('@', `.${fresh.slice(0, 8)}@`)),
+    JSON.stringify(document).replaceAll(EXAMPLE_KEY, fresh),
+  );
   return JSON.parse(text) as OpenAPIObject;
 }
 
@@ -63,11 +67,16 @@ function requestInterceptor(request: PageRequest): PageRequest {
 }
 
 /* istanbul ignore next -- runs in the browser, from its own source text */
-/** Remembers the id of the subject, or of the first one in a list, that an answer holds. */
+/** Remembers the id of the subject, or of the first one in a list, that an answer holds; and who signed in stays so. */
 function responseInterceptor(response: PageResponse): PageResponse {
   const page = globalThis as Page;
-  const type = /\/v1\/(users|orders|audit\/events)(\/[^/]+)?(\?.*)?$/.exec(response.url)?.[1];
+  const type = /\/v1\/(users|orders|audit\/events|api-keys|auth\/sessions)(\/[^/]+)?(\?.*)?$/.exec(
+    response.url,
+  )?.[1];
   const id = response.obj?.id ?? response.obj?.data?.[0]?.id;
   if (type !== undefined && id !== undefined) page.lastIds = { ...page.lastIds, [type]: id };
+  if (response.obj?.accessToken !== undefined) {
+    page.ui?.preauthorizeApiKey('accessToken', response.obj.accessToken);
+  }
   return response;
 }

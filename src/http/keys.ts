@@ -4,7 +4,10 @@ import { createHmac, hkdfSync } from 'node:crypto';
  * A 32-byte key for one purpose, derived from `ORDO_SECRET` by HKDF-SHA-256 (RFC 5869), so that no two purposes share
  * a key.
  */
-export function deriveKey(secret: string, purpose: 'cursor' | 'fingerprint'): Buffer {
+export function deriveKey(
+  secret: string,
+  purpose: 'cursor' | 'fingerprint' | 'refresh tokens' | 'access tokens' | 'limits',
+): Buffer {
   return Buffer.from(hkdfSync('sha256', secret, '', `ordo ${purpose}`, 32));
 }
 

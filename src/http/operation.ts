@@ -9,20 +9,22 @@ import {
   ApiResponse,
   getSchemaPath,
 } from '@nestjs/swagger';
-import { type ProblemCode, problemKinds } from '../problems/catalogue.js';
-import { Problem } from '../problems/problem.js';
+import type { ProblemCode } from '../problems/catalogue.js';
 import { EXAMPLE_KEY } from './examples.js';
 import { ProblemBody } from './problem.dto.js';
+import { problemResponses, text } from './problem-responses.js';
 
 /** What a route takes and answers, for the OpenAPI document and for the checks that follow from it. */
 interface OperationOptions {
   readonly summary: string;
   readonly description?: string;
-  /** The class of one answer, or of one item of a `page`. */
-  readonly answer: Type;
+  /** The class of one answer, or of one item of a `page`; none is 204. */
+  readonly answer?: Type;
   readonly page?: boolean;
   /** 201 with Location instead of 200. */
   readonly creates?: boolean;
+  /** Where it is neither 200, 201 with Location nor 204. */
+  readonly status?: number;
   /** Whether the answer is a subject with a version: ETag, and If-None-Match on a read. */
   readonly subject?: boolean;
   /** Query parameters are refused unless the route says that it takes some. */
@@ -39,37 +41,27 @@ interface OperationOptions {
   readonly problems?: readonly ProblemCode[];
 }
 
-const EXAMPLE_REQUEST_ID = '00000000-0000-7000-8000-00000000000f';
-
 /** Whether the route takes query parameters. */
 export const TakesQuery = Reflector.createDecorator<boolean>();
 
 /** Documents one operation: summary, headers, and every status with its schema. */
 export function Operation(options: OperationOptions): MethodDecorator & ClassDecorator {
-  const { summary, description, answer } = options;
+  const { summary, description } = options;
   const reads = options.subject === true && options.body === undefined && options.key === undefined;
   return applyDecorators(
     TakesQuery(options.query ?? false),
     ApiOperation({ summary, ...(description !== undefined && { description }) }),
-    ApiExtraModels(ProblemBody, answer),
+    ApiExtraModels(ProblemBody, ...(options.answer ? [options.answer] : [])),
     ...(options.body ? requestBody(options.body) : []),
     ...requestHeaders(options, reads),
-    ApiResponse({
-      status: options.creates ? 201 : 200,
-      description: options.creates ? 'Created' : 'OK',
-      headers: answerHeaders(options),
-      content: {
-        'application/json': { schema: options.page ? pageOf(answer) : { $ref: getSchemaPath(answer) } },
-      },
-    }),
+    answerOf(options),
     ...(reads
       ? [ApiResponse({ status: 304, description: 'Not modified', headers: answerHeaders(options) })]
       : []),
-    ...problemResponses(options),
+    ...problemResponses(problemCodes(options)),
   );
 }
 
-const text = (description: string) => ({ description, schema: { type: 'string' as const } });
 const always = (description: string) => ({ ...text(description), required: true });
 
 function requestBody({ type, example, mergePatch, optional }: NonNullable<OperationOptions['body']>) {
@@ -122,6 +114,17 @@ function answerHeaders({ subject, page, creates, key }: OperationOptions) {
   };
 }
 
+function answerOf(options: OperationOptions) {
+  const { answer, page, creates, status = creates ? 201 : 200 } = options;
+  if (answer === undefined) return ApiResponse({ status: 204, description: 'No content' });
+  return ApiResponse({
+    status,
+    description: status === 201 ? 'Created' : 'OK',
+    headers: answerHeaders(options),
+    content: { 'application/json': { schema: page ? pageOf(answer) : { $ref: getSchemaPath(answer) } } },
+  });
+}
+
 function pageOf(item: Type) {
   return {
     type: 'object',
@@ -149,34 +152,5 @@ function problemCodes({ body, key, ifMatch, problems }: OperationOptions): Probl
   if (key === 'required') codes.push('idempotency-key-missing');
   if (ifMatch) codes.push('version-mismatch');
   if (ifMatch === 'required') codes.push('precondition-required');
-  return [...codes, ...(problems ?? []), 'internal', 'unavailable', 'timeout'];
-}
-
-function problemResponses(options: OperationOptions) {
-  const byStatus = Map.groupBy(problemCodes(options), (code) => problemKinds[code].status);
-  return [...byStatus].map(([status, codes]) =>
-    ApiResponse({
-      status,
-      description: codes.map((code) => `\`${code}\``).join(', '),
-      headers: {
-        ...(codes.includes('version-mismatch') && { ETag: text('The current version in double quotes.') }),
-        ...((status === 503 || codes.includes('idempotency-in-progress')) && {
-          'Retry-After': text('Seconds to wait before the next attempt.'),
-        }),
-      },
-      content: {
-        'application/problem+json': {
-          schema: { $ref: getSchemaPath(ProblemBody) },
-          examples: examplesOf(codes),
-        },
-      },
-    }),
-  );
-}
-
-function examplesOf(codes: readonly ProblemCode[]) {
-  const example = (code: ProblemCode) => ({
-    value: new Problem(code, problemKinds[code].meaning).toBody(EXAMPLE_REQUEST_ID),
-  });
-  return Object.fromEntries(codes.map((code) => [code, example(code)]));
+  return [...codes, ...(problems ?? []), 'rate-limited', 'internal', 'unavailable', 'timeout'];
 }

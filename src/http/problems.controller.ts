@@ -1,10 +1,12 @@
 import { Controller, Get, Header, Param } from '@nestjs/common';
 import { ApiExcludeController } from '@nestjs/swagger';
 import { type ProblemCode, problemKinds } from '../problems/catalogue.js';
+import { Public } from './access.js';
 import { notFound } from '../problems/problem.js';
 
 /** The pages that `type` of a problem points to. */
 @ApiExcludeController()
+@Public()
 @Controller('problems')
 export class ProblemsController {
   @Get(':code')

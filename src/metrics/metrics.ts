@@ -33,6 +33,16 @@ export class Metrics {
     collectDefaultMetrics({ register: this.registry });
     this.registry.registerMetric(poolGauge(dataSource));
   }
+
+  /** Adds a gauge that is read whenever metrics are asked for. */
+  watch(name: string, help: string, read: () => number): void {
+    const gauge: Gauge = new Gauge({
+      name,
+      help,
+      registers: [this.registry],
+      collect: () => gauge.set(read()),
+    });
+  }
 }
 
 function poolGauge(dataSource: DataSource): Gauge<'state'> {

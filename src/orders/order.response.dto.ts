@@ -4,6 +4,7 @@ import {
   availableActions,
   type FulfillmentStatus,
   fulfillmentStatuses,
+  type OrderCommander,
   type OrderStatus,
   orderStatuses,
   type PaymentStatus,
@@ -117,7 +118,7 @@ export class OrderResponse implements OrderState {
   @ApiProperty({ type: 'object', additionalProperties: { type: 'string' } })
   metadata: Record<string, string>;
 
-  /** Commands that the order takes now. */
+  /** Commands that the order takes now from the caller. */
   @ApiProperty({ type: [String], example: ['cancel'] })
   availableActions: string[];
 
@@ -136,10 +137,10 @@ export class OrderResponse implements OrderState {
 }
 
 /**
- * What clients see of a state, whether it comes from rows or from an event: members always in the same order, so that
+ * What a caller sees of a state, with the commands that are theirs to give, whether it comes from rows or from an event: members always in the same order, so that
  * a replayed answer equals the first one to the byte.
  */
-export function toResponse(state: OrderState): OrderResponse {
+export function toResponse(state: OrderState, by: OrderCommander | undefined): OrderResponse {
   return {
     id: state.id,
     userId: state.userId,
@@ -159,7 +160,7 @@ export function toResponse(state: OrderState): OrderResponse {
     balance: state.total - state.paid,
     note: state.note,
     metadata: Object.fromEntries(Object.entries(state.metadata).sort(([a], [b]) => (a < b ? -1 : 1))),
-    availableActions: availableActions(state.status),
+    availableActions: availableActions(state.status, by),
     version: state.version,
     placedAt: state.placedAt,
     createdAt: state.createdAt,

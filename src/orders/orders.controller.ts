@@ -4,7 +4,7 @@ import { EventResponse } from '../audit/history.dto.js';
 import { History, type Moment } from '../audit/history.js';
 import type { Origin } from '../database/event.js';
 import type { IdempotentRequest } from '../database/idempotency.js';
-import { EXAMPLE_IDS } from '../http/examples.js';
+import { type Access, CurrentAccess, Requires } from '../http/access.js';
 import { Cursors, type Page } from '../http/cursors.js';
 import { Id, IdParameter } from '../http/id.js';
 import { OptionalKey, RequiredKey } from '../http/idempotency-key.js';
@@ -17,10 +17,9 @@ import { Problem } from '../problems/problem.js';
 import { summarizeOrderEvent } from './order.events.js';
 import { OrderResponse, toResponse } from './order.response.dto.js';
 import { CancelOrder, OrderMoment, OrderQuery, PlaceOrder, UpdateOrder } from './orders.dto.js';
-import { OrdersService } from './orders.service.js';
+import { commanderOf, OrdersService } from './orders.service.js';
 
 const EXAMPLE_ORDER = {
-  userId: EXAMPLE_IDS.users,
   currency: 'EUR',
   lines: [
     {
@@ -46,11 +45,12 @@ export class OrdersController {
   ) {}
 
   @Post()
+  @Requires('orders:place')
   @Operation({
     summary: 'Place an order',
     description:
       'Sent again with the same Idempotency-Key, it places nothing and answers what it answered first. ' +
-      'This page sends the id of the user that it created or listed last in the place of the example.',
+      "Without `userId` the order is the caller's own.",
     answer: OrderResponse,
     creates: true,
     subject: true,
@@ -60,14 +60,19 @@ export class OrdersController {
   })
   async place(
     @Body() body: PlaceOrder,
+    @CurrentAccess() access: Access,
     @RequestOrigin() origin: Origin,
     @RequiredKey() key: IdempotentRequest,
   ): Promise<Reply<OrderResponse>> {
-    const { state, replayed } = await this.orders.place(body, origin, key);
-    return new Reply(toResponse(state), { replayed, location: `/v1/orders/${state.id}` });
+    const { state, replayed } = await this.orders.place(body, { access, origin }, key);
+    return new Reply(toResponse(state, commanderOf(access)), {
+      replayed,
+      location: `/v1/orders/${state.id}`,
+    });
   }
 
   @Get()
+  @Requires('orders:read')
   @Operation({
     summary: 'List orders, those recorded last first',
     description:
@@ -77,12 +82,20 @@ export class OrdersController {
     query: true,
     problems: ['invalid-cursor'],
   })
-  async list(@Query() query: OrderQuery): Promise<Page<OrderResponse>> {
-    const { data, next } = await this.orders.list(query, this.cursors.read('orders', query));
-    return this.cursors.page('orders', query, data.map(toResponse), next);
+  async list(@Query() query: OrderQuery, @CurrentAccess() access: Access): Promise<Page<OrderResponse>> {
+    const list = access.reach === 'own' ? `orders of ${access.actor.id}` : 'orders';
+    const { data, next } = await this.orders.list(query, this.cursors.read(list, query), access);
+    const by = commanderOf(access);
+    return this.cursors.page(
+      list,
+      query,
+      data.map((state) => toResponse(state, by)),
+      next,
+    );
   }
 
   @Get(':id')
+  @Requires('orders:read')
   @IdParameter('orders')
   @Operation({
     summary: 'Get an order as it is, or as it was',
@@ -91,11 +104,16 @@ export class OrdersController {
     query: true,
     problems: ['not-found'],
   })
-  async get(@Id() id: string, @Query() query: OrderMoment): Promise<OrderResponse> {
-    return toResponse(await this.orders.get(id, momentOf(query)));
+  async get(
+    @Id() id: string,
+    @Query() query: OrderMoment,
+    @CurrentAccess() access: Access,
+  ): Promise<OrderResponse> {
+    return toResponse(await this.orders.get(id, momentOf(query), access), commanderOf(access));
   }
 
   @Patch(':id')
+  @Requires('orders:edit')
   @IdParameter('orders')
   @Operation({
     summary: 'Change the note and metadata of an order (JSON merge patch)',
@@ -109,14 +127,16 @@ export class OrdersController {
     @Id() id: string,
     @Body() patch: UpdateOrder,
     @IfMatch('refused') precondition: Precondition,
+    @CurrentAccess() access: Access,
     @RequestOrigin() origin: Origin,
   ): Promise<OrderResponse> {
-    const { state } = await this.orders.update(id, patch, precondition, origin);
-    return toResponse(state);
+    const { state } = await this.orders.update(id, patch, precondition, { access, origin });
+    return toResponse(state, commanderOf(access));
   }
 
   @Post(':id/cancel')
   @HttpCode(200)
+  @Requires('orders:place')
   @IdParameter('orders')
   @Operation({
     summary: 'Cancel an order',
@@ -131,14 +151,16 @@ export class OrdersController {
     @Id() id: string,
     @Body() _body: CancelOrder,
     @IfMatch('allowed') precondition: Precondition,
+    @CurrentAccess() access: Access,
     @RequestOrigin() origin: Origin,
     @OptionalKey() key: IdempotentRequest | undefined,
   ): Promise<Reply<OrderResponse>> {
-    const { state, replayed } = await this.orders.cancel(id, precondition, origin, key);
-    return new Reply(toResponse(state), { replayed });
+    const { state, replayed } = await this.orders.cancel(id, precondition, { access, origin }, key);
+    return new Reply(toResponse(state, commanderOf(access)), { replayed });
   }
 
   @Get(':id/events')
+  @Requires('orders:read')
   @IdParameter('orders')
   @Operation({
     summary: 'What happened to an order, oldest first',
@@ -147,7 +169,12 @@ export class OrdersController {
     query: true,
     problems: ['not-found', 'invalid-cursor'],
   })
-  async events(@Id() id: string, @Query() query: PageQuery): Promise<Page<EventResponse>> {
+  async events(
+    @Id() id: string,
+    @Query() query: PageQuery,
+    @CurrentAccess() access: Access,
+  ): Promise<Page<EventResponse>> {
+    if (access.reach === 'own') await this.orders.get(id, undefined, access);
     return this.history.page('order', id, query, summarizeOrderEvent);
   }
 }

@@ -58,7 +58,7 @@ export class PlaceOrderLine {
 }
 
 export class PlaceOrder {
-  /** Whose order it is. Required as long as nobody is signed in. */
+  /** Whose order it is: the caller's own when left out, which an API key cannot do. */
   @ApiPropertyOptional({ format: 'uuid' })
   @IsPresent()
   @IsUUID()
@@ -87,7 +87,7 @@ export class PlaceOrder {
   @IsInteger(0, MAX_AMOUNT)
   shipping: number = 0;
 
-  /** When the order was placed, if that was before now. */
+  /** When the order was placed, if that was before now. Not for customers. */
   @ApiPropertyOptional({ format: 'date-time' })
   @IsPresent()
   @IsInstant()

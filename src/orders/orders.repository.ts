@@ -25,10 +25,11 @@ export class OrdersRepository {
     return orders.map(orderState);
   }
 
-  /** One page of the orders that fit the query, newest first, and where the next one starts. */
-  async page(query: OrderQuery, after: string | undefined): Promise<Slice<OrderState>> {
+  /** One page of the orders (of `owner`, where given) that fit the query, newest first, and where the next one starts. */
+  async page(query: OrderQuery, after: string | undefined, owner?: string): Promise<Slice<OrderState>> {
     const { ids, next } = await new KeysetQuery('orders')
       .narrow('reference = ?', query.reference)
+      .narrow('user_id = ?', owner)
       .narrow('user_id = ?', query.userId)
       .narrow('id IN (SELECT order_id FROM order_lines WHERE sku = ?)', query.sku)
       .filter('status = ?', query.status)

@@ -5,6 +5,7 @@ import type { IdempotentRequest } from '../database/idempotency.js';
 import type { Slice } from '../database/keyset.js';
 import type { Transaction } from '../database/transaction.js';
 import { single, WritePath, type Written } from '../database/write-path.js';
+import { type Access, reaches } from '../http/access.js';
 import { isMetadata } from '../http/validators.js';
 import type { Precondition } from '../http/preconditions.js';
 import { invalid, notFound } from '../problems/problem.js';
@@ -13,7 +14,7 @@ import { orderState, type OrderState } from './order.events.js';
 import type { OrderQuery, PlaceOrder, UpdateOrder } from './orders.dto.js';
 import { OrdersRepository } from './orders.repository.js';
 import { type Placement, placeOrders, preparePlacement } from './place-orders.js';
-import { statusAfter } from './status.js';
+import { type OrderCommander, statusAfter } from './status.js';
 
 @Injectable()
 export class OrdersService {
@@ -26,24 +27,26 @@ export class OrdersService {
   /** Places one order: a list of one. */
   async place(
     input: PlaceOrder,
-    origin: Origin,
+    { access, origin }: Request,
     request: IdempotentRequest,
   ): Promise<Written<'order.placed'>> {
-    const write = { input: preparePlacement(input), origin, request };
+    const write = { input: preparePlacement(input, access), origin, request };
     return single(await this.writePath.writeAll<'order.placed', Placement>([write], placeOrders));
   }
 
-  /** The order as it is now, or as it was at a moment; `not-found` when there is or was none. */
-  async get(id: string, moment: Moment | undefined): Promise<OrderState> {
-    if (moment !== undefined) return this.history.stateAt('order', id, moment);
-    const [order] = await this.orders.find([id]);
-    if (order === undefined) throw notFound();
+  /** The order as it is now, or as it was at a moment; `not-found` when there is or was none for this caller. */
+  async get(id: string, moment: Moment | undefined, access: Access): Promise<OrderState> {
+    const order =
+      moment === undefined
+        ? (await this.orders.find([id]))[0]
+        : await this.history.stateAt('order', id, moment);
+    if (order === undefined || !reaches(access, order.userId)) throw notFound();
     return order;
   }
 
   /** One page of orders, newest first, and where the next one starts. */
-  async list(query: OrderQuery, after: string | undefined): Promise<Slice<OrderState>> {
-    return this.orders.page(query, after);
+  async list(query: OrderQuery, after: string | undefined, access: Access): Promise<Slice<OrderState>> {
+    return this.orders.page(query, after, access.reach === 'own' ? access.actor.id : undefined);
   }
 
   /** Changes note and metadata by a merge patch; a patch that changes nothing makes no version. */
@@ -51,10 +54,10 @@ export class OrdersService {
     id: string,
     patch: UpdateOrder,
     precondition: Precondition,
-    origin: Origin,
+    { access, origin }: Request,
   ): Promise<Written<'order.updated'>> {
     return this.writePath.write<'order.updated'>(origin, undefined, async (tx) => {
-      const order = await lockOrder(tx, id, precondition);
+      const order = await lockOrder(tx, id, precondition, access);
       const note = patch.note === undefined ? order.note : patch.note;
       const metadata = patchMetadata(order.metadata, patch.metadata);
       if (note === order.note && sameMembers(metadata, order.metadata))
@@ -67,21 +70,38 @@ export class OrdersService {
   async cancel(
     id: string,
     precondition: Precondition,
-    origin: Origin,
+    { access, origin }: Request,
     request: IdempotentRequest | undefined,
   ): Promise<Written<'order.cancelled'>> {
     return this.writePath.write<'order.cancelled'>(origin, request, async (tx) => {
-      const order = await lockOrder(tx, id, precondition);
-      const status = statusAfter(order.status, 'cancel');
+      const order = await lockOrder(tx, id, precondition, access);
+      const status = statusAfter(order.status, 'cancel', commanderOf(access));
       return { action: 'order.cancelled', state: await changeOrder(tx, order, { status }) };
     });
   }
 }
 
+/** Who asks for a change of an order, in which request. */
+interface Request {
+  readonly access: Access;
+  readonly origin: Origin;
+}
+
+/** As whom the caller gives commands. */
+export function commanderOf({ reach, role, scopes }: Access): OrderCommander | undefined {
+  if (reach === 'own') return 'customer';
+  return role !== null || scopes.includes('orders:write') ? 'staff' : undefined;
+}
+
 /** The order with its lines, its row locked against other changes until the transaction ends. */
-async function lockOrder(tx: Transaction, id: string, precondition: Precondition): Promise<Order> {
+async function lockOrder(
+  tx: Transaction,
+  id: string,
+  precondition: Precondition,
+  access: Access,
+): Promise<Order> {
   const order = await tx.findOne(Order, { where: { id }, lock: { mode: 'for_no_key_update' } });
-  if (order === null) throw notFound();
+  if (order === null || !reaches(access, order.userId)) throw notFound();
   precondition.require(order.version);
   return { ...order, lines: await tx.findBy(OrderLine, { orderId: id }) };
 }

@@ -1,6 +1,7 @@
 import { v7 as uuidv7 } from 'uuid';
 import { type Change, timeOfChange } from '../database/event.js';
 import type { Transaction } from '../database/transaction.js';
+import { type Access, forbidden, reaches } from '../http/access.js';
 import { invalid, Problem } from '../problems/problem.js';
 import { existingUsers } from '../users/users.repository.js';
 import { type Amounts, priceLine, sumLines } from './money.js';
@@ -18,20 +19,24 @@ export interface Placement {
 }
 
 /**
- * Prices an order and checks what can be checked without the database. Throws `validation-failed` without a user or
- * with a time to come, `money-overflow` for amounts that are too large.
+ * Prices an order and checks what can be checked without the database. Throws `forbidden` for a customer who orders for
+ * somebody else or in the past, `validation-failed` where an API key names no user or for a time to come,
+ * `money-overflow` for amounts that are too large.
  */
-export function preparePlacement(order: PlaceOrder): Placement {
-  if (order.userId === undefined) {
-    throw invalid([
-      { pointer: '/userId', code: 'required', detail: 'userId is required: nobody is signed in' },
-    ]);
+export function preparePlacement(order: PlaceOrder, access: Access): Placement {
+  const userId = order.userId?.toLowerCase() ?? (access.actor.type === 'user' ? access.actor.id : undefined);
+  if (userId === undefined) {
+    throw invalid([{ pointer: '/userId', code: 'required', detail: 'userId is required with an API key' }]);
+  }
+  if (!reaches(access, userId)) throw forbidden('A customer orders for nobody else.');
+  if (order.placedAt !== undefined && access.reach === 'own') {
+    throw forbidden('placedAt is for staff and API keys.');
   }
   if (order.placedAt !== undefined && Date.parse(order.placedAt) > Date.now()) {
     throw invalid([{ pointer: '/placedAt', code: 'future', detail: 'placedAt must not be in the future' }]);
   }
   const lines = order.lines.map((line) => ({ ...line, ...priceLine(line) }));
-  return { userId: order.userId.toLowerCase(), order, lines, amounts: sumLines(lines, order.shipping) };
+  return { userId, order, lines, amounts: sumLines(lines, order.shipping) };
 }
 
 /**

@@ -34,6 +34,28 @@ export const problemKinds = {
     title: 'Idempotency key missing',
     meaning: 'This route needs an Idempotency-Key header, so that a retry cannot do the work twice.',
   },
+  unauthenticated: {
+    status: 401,
+    title: 'Not signed in',
+    meaning:
+      'The request carries no credentials, or such that are not valid (any more): sign in at /v1/auth/login and send the access token, or an API key, as `Authorization: Bearer ...`. At sign-in: e-mail address or password are wrong.',
+  },
+  'token-expired': {
+    status: 401,
+    title: 'Token expired',
+    meaning: 'The token was valid once. Get a new access token at /v1/auth/refresh, or sign in again.',
+  },
+  'refresh-reused': {
+    status: 401,
+    title: 'Refresh token used before',
+    meaning:
+      'The refresh token had been exchanged already, so that somebody else may have it: the session is ended. Sign in again.',
+  },
+  forbidden: {
+    status: 403,
+    title: 'Not allowed',
+    meaning: 'You are known, but your role, or the scopes of your API key, do not allow this.',
+  },
   'not-found': {
     status: 404,
     title: 'Not found',
@@ -70,6 +92,11 @@ export const problemKinds = {
     title: 'Not possible in this state',
     meaning:
       'The state does not allow the command: `from` is the state, `allowed` lists the commands it takes.',
+  },
+  'last-admin': {
+    status: 409,
+    title: 'Last admin',
+    meaning: 'Nobody else could administer the service any more: make somebody else an admin first.',
   },
   'version-mismatch': {
     status: 412,
@@ -108,6 +135,18 @@ export const problemKinds = {
     status: 428,
     title: 'Precondition required',
     meaning: 'PATCH needs an If-Match header with the version that the change is based on.',
+  },
+  'rate-limited': {
+    status: 429,
+    title: 'Too many requests',
+    meaning:
+      'More requests than this caller may send in a minute. Go on after the seconds in Retry-After; the RateLimit headers of every answer tell how many are left.',
+  },
+  'too-many-attempts': {
+    status: 429,
+    title: 'Too many attempts',
+    meaning:
+      'Too many failed attempts for this account or from this address. Wait for the seconds in Retry-After; each further failure makes the wait longer.',
   },
   'header-too-large': {
     status: 431,

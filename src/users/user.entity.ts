@@ -1,7 +1,5 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
-
-export const roles = ['customer', 'staff', 'auditor', 'admin'] as const;
-export type Role = (typeof roles)[number];
+import type { Role } from '../http/access.js';
 
 export const userStatuses = ['active', 'suspended', 'erased'] as const;
 export type UserStatus = (typeof userStatuses)[number];

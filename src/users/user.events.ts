@@ -1,5 +1,6 @@
 import type { ActionOf, SubjectState } from '../database/event.js';
-import type { Role, User, UserStatus } from './user.entity.js';
+import type { Role } from '../http/access.js';
+import type { User, UserStatus } from './user.entity.js';
 
 /** A user as events record it and clients see it. */
 export interface UserState extends SubjectState {
@@ -13,6 +14,9 @@ declare module '../database/event.js' {
   interface EventStates {
     'user.created': UserState;
     'user.updated': UserState;
+    'user.role-changed': UserState;
+    'user.suspended': UserState;
+    'user.reinstated': UserState;
   }
 }
 
@@ -37,5 +41,11 @@ export function summarizeUserEvent(action: ActionOf<'user'>, user: UserState): s
       return `User created as ${user.role}`;
     case 'user.updated':
       return 'User updated';
+    case 'user.role-changed':
+      return `Role changed to ${user.role}`;
+    case 'user.suspended':
+      return 'User suspended';
+    case 'user.reinstated':
+      return 'User reinstated';
   }
 }

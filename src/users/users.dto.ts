@@ -1,8 +1,10 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsEmail, IsIn, IsOptional } from 'class-validator';
+import { type Role, roles } from '../http/access.js';
+import { OptionalBody } from '../http/contract.pipe.js';
 import { PageQuery } from '../http/page.dto.js';
 import { IsPresent, IsText } from '../http/validators.js';
-import { type Role, roles, type UserStatus, userStatuses } from './user.entity.js';
+import { type UserStatus, userStatuses } from './user.entity.js';
 import type { UserState } from './user.events.js';
 
 export class CreateUser {
@@ -12,19 +14,20 @@ export class CreateUser {
   name: string;
 
   /** Unique, whatever the case of its letters. */
-  @ApiProperty({ format: 'email', minLength: 3, maxLength: 254, example: 'ada@example.com' })
+  @ApiProperty({ format: 'email', minLength: 3, maxLength: 254, example: 'grace@example.com' })
   @IsText(3, 254)
   @IsEmail({}, { message: '$property must be an e-mail address' })
   email: string;
 
+  /** Given by admins alone; an API key creates customers. */
   @ApiPropertyOptional({ enum: roles, default: 'customer', example: 'customer' })
-  @IsOptional()
+  @IsPresent()
   @IsIn(roles)
   role?: Role;
 
-  /** 12 to 128 characters. Checked for its length and then dropped: signing in with it is not possible yet. */
+  /** 12 to 128 characters, and none that is easily guessed. Without one the user signs in once a reset token was used. */
   @ApiPropertyOptional({ format: 'password', minLength: 12, maxLength: 128 })
-  @IsOptional()
+  @IsPresent()
   @IsText(12, 128)
   password?: string;
 }
@@ -44,11 +47,16 @@ export class UpdateUser {
   @IsEmail({}, { message: '$property must be an e-mail address' })
   email?: string;
 
+  /** Changed by admins alone. All sessions of the user end. */
   @ApiPropertyOptional({ enum: roles })
   @IsPresent()
   @IsIn(roles)
   role?: Role;
 }
+
+/** A command that needs nothing said. */
+@OptionalBody()
+export class UserCommand {}
 
 export class UserQuery extends PageQuery {
   /** Exactly this e-mail address, whatever the case of its letters. */

@@ -1,13 +1,17 @@
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { AuditModule } from '../audit/audit.module.js';
+import { UserChanges } from './user-changes.js';
 import { User } from './user.entity.js';
+import { PasswordHasher } from './password-hasher.js';
+import { Passwords } from './passwords.js';
 import { UsersController } from './users.controller.js';
 import { UsersService } from './users.service.js';
 
 @Module({
   imports: [TypeOrmModule.forFeature([User]), AuditModule],
   controllers: [UsersController],
-  providers: [UsersService],
+  providers: [PasswordHasher, Passwords, UserChanges, UsersService],
+  exports: [PasswordHasher, Passwords, UsersService],
 })
 export class UsersModule {}

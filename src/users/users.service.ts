@@ -5,13 +5,15 @@ import { v7 as uuidv7 } from 'uuid';
 import { type Origin, timeOfChange } from '../database/event.js';
 import type { IdempotentRequest } from '../database/idempotency.js';
 import { KeysetQuery, type Slice } from '../database/keyset.js';
-import { brokenConstraint } from '../database/sqlstate.js';
 import { WritePath, type Written } from '../database/write-path.js';
-import type { Precondition } from '../http/preconditions.js';
+import { type Access, reaches } from '../http/access.js';
 import { notFound, Problem } from '../problems/problem.js';
+import { PasswordHasher } from './password-hasher.js';
+import { requireGoodPassword } from './password-rules.js';
+import { setPassword } from './passwords.js';
 import { User } from './user.entity.js';
 import { userState, type UserState } from './user.events.js';
-import type { CreateUser, UpdateUser, UserQuery } from './users.dto.js';
+import type { CreateUser, UserQuery } from './users.dto.js';
 
 @Injectable()
 export class UsersService {
@@ -19,14 +21,19 @@ export class UsersService {
     private readonly dataSource: DataSource,
     @InjectRepository(User) private readonly users: Repository<User>,
     private readonly writePath: WritePath,
+    private readonly hasher: PasswordHasher,
   ) {}
 
-  /** Creates a user; `already-exists` when the e-mail address is taken in whatever case. */
+  /**
+   * Creates a user with whatever role; `already-exists` when the e-mail address is taken in whatever case,
+   * `validation-failed` for a weak password.
+   */
   async create(
     input: CreateUser,
     origin: Origin,
     request: IdempotentRequest | undefined,
   ): Promise<Written<'user.created'>> {
+    const hash = await this.hashOf(input);
     return this.writePath.write<'user.created'>(origin, request, async (tx) => {
       const now = timeOfChange();
       const user: User = {
@@ -48,13 +55,14 @@ export class UsersService {
         .returning('id')
         .execute();
       if ((inserted.raw as unknown[]).length === 0) throw emailTaken();
+      if (hash !== undefined) await setPassword(tx, user.id, hash);
       return { action: 'user.created', state: userState(user) };
     });
   }
 
-  /** The user as it is now; `not-found` when there is none. */
-  async get(id: string): Promise<UserState> {
-    const user = await this.users.findOneBy({ id });
+  /** The user as it is now; `not-found` when there is none that the caller may see. */
+  async get(id: string, access: Access): Promise<UserState> {
+    const user = reaches(access, id) ? await this.users.findOneBy({ id }) : null;
     if (user === null) throw notFound();
     return userState(user);
   }
@@ -70,38 +78,15 @@ export class UsersService {
     return { data: users.map(userState), next: page.next };
   }
 
-  /** Changes what `patch` names; a patch that changes nothing makes no version. */
-  async update(
-    id: string,
-    patch: UpdateUser,
-    precondition: Precondition,
-    origin: Origin,
-  ): Promise<Written<'user.updated'>> {
-    return this.writePath
-      .write<'user.updated'>(origin, undefined, async (tx) => {
-        const user = await tx.findOne(User, { where: { id }, lock: { mode: 'for_no_key_update' } });
-        if (user === null) throw notFound();
-        precondition.require(user.version);
-
-        const wished = {
-          name: patch.name ?? user.name,
-          email: patch.email ?? user.email,
-          role: patch.role ?? user.role,
-        };
-        if (wished.name === user.name && wished.email === user.email && wished.role === user.role) {
-          return { unchanged: userState(user) };
-        }
-        const change = { ...wished, version: user.version + 1, updatedAt: timeOfChange(user.updatedAt) };
-        await tx.update(User, { id }, change);
-        return { action: 'user.updated', state: userState({ ...user, ...change }) };
-      })
-      .catch((error: unknown) => {
-        throw brokenConstraint(error) === 'users_email_key' ? emailTaken() : error;
-      });
+  private async hashOf({ password, email }: CreateUser): Promise<string | undefined> {
+    if (password === undefined) return undefined;
+    await requireGoodPassword(password, email, '/password');
+    return this.hasher.hash(password);
   }
 }
 
-function emailTaken(): Problem {
+/** The answer to an e-mail address that is taken. */
+export function emailTaken(): Problem {
   return new Problem('already-exists', 'Another user has this e-mail address.', {
     members: { field: 'email' },
   });

@@ -30,9 +30,14 @@ export async function expectConsistent(database: TestDatabase): Promise<void> {
                    'discount', lines.discount, 'tax', lines.tax, 'total', lines.total, 'fulfilled', 0, 'refunded', 0)
                    ORDER BY position) FROM order_lines AS lines WHERE order_id = orders.id))
         FROM orders
+      UNION ALL
+      SELECT 'api-key', id, version, jsonb_build_object(
+               'id', id, 'version', version, 'name', name, 'scopes', scopes, 'expiresAt', expires_at,
+               'revokedAt', revoked_at, 'createdAt', created_at, 'updatedAt', updated_at)
+        FROM api_keys
     ), events AS (
       SELECT subject_type AS type, subject_id AS id, count(*) AS number, max(subject_version) AS newest
-        FROM audit_events GROUP BY subject_type, subject_id
+        FROM audit_events WHERE subject_version IS NOT NULL GROUP BY subject_type, subject_id
     ), newest AS (
       SELECT subject_type AS type, subject_id AS id, convert_from(state, 'UTF8')::jsonb AS state,
              entry, salt, audit_events.state AS bytes
@@ -46,10 +51,11 @@ export async function expectConsistent(database: TestDatabase): Promise<void> {
       FROM subjects JOIN newest USING (type, id),
            jsonb_object_keys(subjects.state || newest.state) AS key
       WHERE subjects.state -> key IS DISTINCT FROM
-            CASE WHEN key IN ('createdAt', 'updatedAt', 'placedAt')
+            CASE WHEN key IN ('createdAt', 'updatedAt', 'placedAt', 'expiresAt', 'revokedAt')
+                      AND newest.state ->> key IS NOT NULL
                  THEN to_jsonb((newest.state ->> key)::timestamptz) ELSE newest.state -> key END
     UNION ALL
-    SELECT subject_type || ' ' || subject_id, 'columns and entry of version ' || subject_version
+    SELECT subject_type || ' ' || coalesce(subject_id::text, 'none'), 'columns and entry of version ' || coalesce(subject_version::text, 'none')
       FROM audit_events, LATERAL (SELECT convert_from(entry, 'UTF8')::jsonb AS entry) AS parsed
       WHERE parsed.entry - 'stateHash' IS DISTINCT FROM jsonb_build_object(
         'v', 1, 'id', id, 'at', to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'action', action,

@@ -5,18 +5,34 @@ import type { Response } from 'supertest';
 
 interface Header {
   readonly required?: boolean;
+  readonly $ref?: string;
 }
 interface Answer {
+  readonly $ref?: string;
   readonly headers?: Readonly<Record<string, Header>>;
   readonly content?: Readonly<Record<string, { readonly schema: object }>>;
 }
 interface Document {
   readonly paths: Readonly<Record<string, Readonly<Record<string, { responses: Record<string, Answer> }>>>>;
-  readonly components: { readonly schemas: Readonly<Record<string, object>> };
+  readonly components: {
+    readonly schemas: Readonly<Record<string, object>>;
+    readonly headers: Readonly<Record<string, Header>>;
+    readonly responses: Readonly<Record<string, Answer>>;
+  };
 }
 
 /** Headers that a client may rely upon: present only where they are documented. */
-const CONTRACT_HEADERS = ['ETag', 'Link', 'Location', 'Retry-After', 'Idempotency-Replayed', 'X-Request-Id'];
+const CONTRACT_HEADERS = [
+  'ETag',
+  'Link',
+  'Location',
+  'Retry-After',
+  'Idempotency-Replayed',
+  'X-Request-Id',
+  'RateLimit',
+  'RateLimit-Policy',
+  'WWW-Authenticate',
+];
 
 const document = JSON.parse(
   readFileSync(new URL('../../openapi.json', import.meta.url), 'utf8'),
@@ -53,8 +69,8 @@ export function expectContract(method: string, path: string, response: Response)
 
 function expectHeaders(where: string, answer: Answer, response: Response): void {
   for (const [name, header] of Object.entries(answer.headers ?? {})) {
-    if (header.required && response.get(name) === undefined)
-      throw new Error(`${where} lacks the header ${name}`);
+    const { required } = header.$ref === undefined ? header : (document.components.headers[name] ?? header);
+    if (required && response.get(name) === undefined) throw new Error(`${where} lacks the header ${name}`);
   }
   for (const name of CONTRACT_HEADERS) {
     if (response.get(name) !== undefined && answer.headers?.[name] === undefined) {
@@ -70,7 +86,12 @@ function findAnswer(method: string, path: string, status: number): Answer | unde
     new RegExp(`^${template.replace(/\{\w+\}/g, '[^/]+')}/?$`).test(pathname),
   )?.[1];
   const operation = item?.[method === 'head' ? 'get' : method];
-  if (operation !== undefined) return operation.responses[status];
+  const answer = operation?.responses[status];
+  if (operation !== undefined) {
+    return answer?.$ref === undefined
+      ? answer
+      : document.components.responses[answer.$ref.split('/').at(-1) ?? ''];
+  }
   if (status !== 404 && status !== 405) return undefined;
   const schema = { $ref: 'openapi#/components/schemas/ProblemBody' };
   return { headers: { 'X-Request-Id': {} }, content: { 'application/problem+json': { schema } } };

@@ -49,6 +49,31 @@ export function startProcess(folder: string, environment: Record<string, string>
   return { process: child, lines, listening: () => address, exited: () => over };
 }
 
+/** How somebody signs in. */
+interface Credentials {
+  readonly email: string;
+  readonly password: string;
+}
+
+/** The first admin, whom the process has made up a password for, as it has told on standard output. */
+export function printedAdmin({ lines }: ServiceProcess): Credentials {
+  const told = lines.map((line) => /^Sign in as (\S+) with the password (\S+) /.exec(line));
+  const [[, email = '', password = ''] = []] = told.filter((match) => match !== null);
+  return { email, password };
+}
+
+/** Signs in and returns the access token. */
+export async function tokenOf(url: string, credentials: Credentials): Promise<string> {
+  const response = await fetch(`${url}/v1/auth/login`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify(credentials),
+  });
+  const body = (await response.json()) as { accessToken?: string };
+  if (body.accessToken === undefined) throw new Error(`${response.status}: ${JSON.stringify(body)}`);
+  return body.accessToken;
+}
+
 /** The process id of the postmaster that runs in the folder. */
 export async function postmasterOf(folder: string): Promise<number> {
   const [pid] = (await readFile(join(folder, '.ordo/postgres/postmaster.pid'), 'utf8')).split('\n');

@@ -1,16 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Credentials } from '../../config/client-credentials.js';
+import { type Answer, problemCode, readAnswer } from './answer.js';
 import { isObject, LineFailure } from './order.js';
+import { Refused, refusalOf } from './refused.js';
 
 /** The service cannot be reached, or not any more: no line can be imported. */
 export class Unreachable extends Error {
   override readonly name = 'Unreachable';
-}
-
-/** An answer of the service; `body` is undefined when it is not JSON. */
-export interface Answer {
-  readonly status: number;
-  readonly body: unknown;
-  readonly replayed: boolean;
 }
 
 interface Call {
@@ -28,41 +24,59 @@ const RETRIED_STATUSES = new Set([408, 429, 502, 503, 504]);
 /** Calls the HTTP API at `base`, again while it is away or asks for patience: only what is safe to repeat may be sent. */
 export class ApiClient {
   private answers = 0;
+  /** Aborted by the first refusal: nothing is sent any more, and who waits to try again need not. */
+  private readonly refusal = new AbortController();
 
-  constructor(private readonly base: string) {}
+  constructor(
+    private readonly base: string,
+    private readonly credentials: Credentials,
+  ) {}
 
   /**
-   * The last answer, whatever its status. Throws `LineFailure` when none came, or `Unreachable` when nobody else has
-   * had an answer since the first attempt failed either.
+   * The last answer, whatever its status but 401 and 403: these throw `Refused`, here and in every later call. Throws
+   * `LineFailure` when none came, or `Unreachable` when nobody else has had an answer since the first attempt failed
+   * either.
    */
   async send(method: 'GET' | 'POST', path: string, call: Call = {}): Promise<Answer> {
     const { attempts = ATTEMPTS } = call;
     let answersBefore: number | undefined;
     for (let attempt = 1; ; attempt += 1) {
+      this.refusal.signal.throwIfAborted();
       const backoff = 250 * 2 ** (attempt - 1) * (0.5 + Math.random() / 2);
       let wait = backoff;
       try {
         const response = await this.fetch(method, path, call);
-        const answer = await readAnswer(response);
+        const answer = await readAnswer(response, this.credentials.text);
         this.answers += 1;
+        this.throwIfRefused(answer);
         if (attempt === attempts || !asksForPatience(answer)) return answer;
         wait = retryAfter(response) ?? backoff;
         if (wait > LONGEST_WAIT_MS) return answer;
       } catch (error) {
+        if (error instanceof Refused) throw error;
         answersBefore ??= this.answers;
         if (attempt === attempts) {
           const failure = `${this.base} cannot be reached (${reasonOf(error)}): is it running, and is --url right?`;
           throw this.answers === answersBefore ? new Unreachable(failure) : new LineFailure(failure);
         }
       }
-      await sleep(wait);
+      // Cut short by a refusal, which the next turn throws.
+      await sleep(wait, undefined, { signal: this.refusal.signal }).catch(() => undefined);
     }
+  }
+
+  private throwIfRefused(answer: Answer): void {
+    const refused = refusalOf(answer, this.base, this.credentials.kind);
+    if (refused === undefined) return;
+    this.refusal.abort(refused);
+    throw refused;
   }
 
   private fetch(method: string, path: string, { body, idempotencyKey }: Call): Promise<Response> {
     return fetch(this.base + path, {
       method,
       headers: {
+        Authorization: `Bearer ${this.credentials.text}`,
         Accept: 'application/json, application/problem+json',
         // Compressing answers this small costs both sides more than it saves.
         'Accept-Encoding': 'identity',
@@ -70,25 +84,10 @@ export class ApiClient {
         ...(idempotencyKey !== undefined && { 'Idempotency-Key': idempotencyKey }),
       },
       body: body === undefined ? null : JSON.stringify(body),
-      // Followed, a POST could turn into a GET.
+      // Followed, a POST could turn into a GET, and another host could learn the credentials.
       redirect: 'manual',
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
-  }
-}
-
-/** The stable code of a problem (RFC 9457), or undefined when the answer is something else. */
-export function problemCode({ body }: Answer): string | undefined {
-  return isObject(body) && typeof body.code === 'string' ? body.code : undefined;
-}
-
-async function readAnswer(response: Response): Promise<Answer> {
-  const replayed = response.headers.get('idempotency-replayed') === 'true';
-  const text = await response.text();
-  try {
-    return { status: response.status, body: JSON.parse(text) as unknown, replayed };
-  } catch {
-    return { status: response.status, body: undefined, replayed };
   }
 }
 

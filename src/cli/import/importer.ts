@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { type Answer, type ApiClient, problemCode } from './api-client.js';
+import { type Answer, problemCode } from './answer.js';
+import type { ApiClient } from './api-client.js';
 import { type ImportedOrder, isObject, LineFailure } from './order.js';
 
 /** `skipped`: the user has an order with this reference, and the key that placed it is forgotten. */
@@ -13,7 +14,7 @@ export class Importer {
 
   constructor(private readonly client: ApiClient) {}
 
-  /** Places the order unless that was done before; throws `LineFailure`, or `Unreachable`. */
+  /** Places the order unless that was done before; throws `LineFailure`, `Unreachable` or `Refused`. */
   async place(order: ImportedOrder): Promise<Outcome> {
     const answer = await this.client.send('POST', '/v1/orders', {
       body: { userId: await this.userOf(order.customer), ...order.body },

@@ -1,0 +1,167 @@
+import { Body, Controller, Headers, HttpCode, Post } from '@nestjs/common';
+import { ApiSecurity, ApiTags } from '@nestjs/swagger';
+import type { Origin } from '../database/event.js';
+import { type Access, ACCESS_TOKEN, CurrentAccess, forbidden, Public, Requires } from '../http/access.js';
+import { EXAMPLE_EMAIL, EXAMPLE_IDS } from '../http/examples.js';
+import { Operation } from '../http/operation.js';
+import { RequestOrigin } from '../http/origin.js';
+import { Reply } from '../http/reply.js';
+import { CallerAddress } from '../limits/caller-address.js';
+import { Costly } from '../limits/decorators.js';
+import { invalid } from '../problems/problem.js';
+import { toResponse, UserResponse } from '../users/users.dto.js';
+import { UsersService } from '../users/users.service.js';
+import {
+  IssueResetToken,
+  Login,
+  NewPassword,
+  Refresh,
+  Register,
+  ResetTokenResponse,
+  TokenResponse,
+  tokenResponse,
+} from './auth.dto.js';
+import { Authenticator } from './authenticator.js';
+import { PasswordChange } from './password-change.js';
+import { Sessions } from './sessions.js';
+import { SignIn } from './sign-in.js';
+
+const EXAMPLE_PASSWORD = 'plenty of letters';
+
+@ApiTags('Auth')
+@Controller('v1/auth')
+export class AuthController {
+  constructor(
+    private readonly users: UsersService,
+    private readonly signIn: SignIn,
+    private readonly sessions: Sessions,
+    private readonly passwords: PasswordChange,
+    private readonly authenticator: Authenticator,
+  ) {}
+
+  @Post('register')
+  @Public()
+  @Costly()
+  @Operation({
+    summary: 'Register as a customer',
+    answer: UserResponse,
+    creates: true,
+    subject: true,
+    body: {
+      type: Register,
+      example: { name: 'Ada Lovelace', email: EXAMPLE_EMAIL, password: EXAMPLE_PASSWORD },
+    },
+    problems: ['already-exists'],
+  })
+  async register(@Body() body: Register, @RequestOrigin() origin: Origin): Promise<Reply<UserResponse>> {
+    const { state } = await this.users.create(body, origin, undefined);
+    return new Reply(toResponse(state), { location: `/v1/users/${state.id}` });
+  }
+
+  @Post('login')
+  @HttpCode(200)
+  @Public()
+  @Costly()
+  @Operation({
+    summary: 'Sign in',
+    description: 'This page then sends the access token with every request that needs one.',
+    answer: TokenResponse,
+    body: { type: Login, example: { email: EXAMPLE_EMAIL, password: EXAMPLE_PASSWORD } },
+    problems: ['unauthenticated', 'too-many-attempts'],
+  })
+  async login(
+    @Body() { email, password }: Login,
+    @CallerAddress() address: string,
+    @RequestOrigin() origin: Origin,
+  ): Promise<TokenResponse> {
+    return tokenResponse(await this.signIn.signIn(email, password, address, origin));
+  }
+
+  @Post('refresh')
+  @HttpCode(200)
+  @Public()
+  @Operation({
+    summary: 'Exchange a refresh token for new tokens',
+    description:
+      'The token before answers the same for 15 s more; after that it ends the session, for it may be in other hands.',
+    answer: TokenResponse,
+    body: { type: Refresh, example: { refreshToken: 'as login or refresh has answered it' } },
+    problems: ['unauthenticated', 'token-expired', 'refresh-reused'],
+  })
+  async refresh(@Body() { refreshToken }: Refresh, @RequestOrigin() origin: Origin): Promise<TokenResponse> {
+    return tokenResponse(await this.sessions.refresh(refreshToken, origin));
+  }
+
+  @Post('logout')
+  @HttpCode(204)
+  @Requires('account')
+  @Operation({ summary: 'End the session that the access token belongs to' })
+  async logout(
+    @CurrentAccess() { actor, sessionId }: Access,
+    @RequestOrigin() origin: Origin,
+  ): Promise<void> {
+    if (sessionId !== null) await this.sessions.end(actor.id, sessionId, origin);
+  }
+
+  @Post('logout-all')
+  @HttpCode(204)
+  @Requires('account')
+  @Operation({ summary: 'End all sessions of the caller' })
+  async logoutAll(@CurrentAccess() { actor }: Access, @RequestOrigin() origin: Origin): Promise<void> {
+    await this.sessions.endAll(actor.id, origin);
+  }
+
+  @Post('password')
+  @HttpCode(204)
+  @Public()
+  @Costly()
+  @ApiSecurity({})
+  @ApiSecurity(ACCESS_TOKEN)
+  @Operation({
+    summary: 'Set a new password',
+    description:
+      'With `currentPassword` that of the caller, who sends an access token; with `resetToken` that of the user for ' +
+      'whom an admin has issued it. All sessions of the user end.',
+    body: {
+      type: NewPassword,
+      example: { resetToken: 'as an admin has handed it over', newPassword: EXAMPLE_PASSWORD },
+    },
+    problems: ['unauthenticated', 'token-expired', 'forbidden', 'too-many-attempts'],
+  })
+  async password(
+    @Body() body: NewPassword,
+    @Headers('authorization') authorization: string | undefined,
+    @CallerAddress() address: string,
+    @RequestOrigin() origin: Origin,
+  ): Promise<void> {
+    const { currentPassword, resetToken, newPassword } = body;
+    if ((currentPassword === undefined) === (resetToken === undefined)) {
+      throw invalid([{ pointer: '', code: 'one-of', detail: 'send either currentPassword or resetToken' }]);
+    }
+    if (resetToken !== undefined) {
+      await this.passwords.reset(resetToken, newPassword, origin);
+      return;
+    }
+    const { actor, role } = await this.authenticator.identify(authorization);
+    if (role === null) throw forbidden();
+    const passwords = { current: currentPassword ?? '', wished: newPassword };
+    await this.passwords.change(actor.id, passwords, address, { ...origin, actor });
+  }
+
+  @Post('reset-tokens')
+  @Requires('users:reset-password')
+  @Operation({
+    summary: 'Issue a token with which a user sets a new password',
+    description: 'Valid once and for 24 hours, in place of an earlier one. It is shown this once.',
+    answer: ResetTokenResponse,
+    status: 201,
+    body: { type: IssueResetToken, example: { userId: EXAMPLE_IDS.users } },
+  })
+  async issueResetToken(
+    @Body() { userId }: IssueResetToken,
+    @RequestOrigin() origin: Origin,
+  ): Promise<ResetTokenResponse> {
+    const { resetToken, expiresAt } = await this.passwords.issueResetToken(userId, origin);
+    return { resetToken, expiresAt: expiresAt.toISOString() };
+  }
+}

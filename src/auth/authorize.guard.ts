@@ -1,0 +1,30 @@
+import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
+import { Reflector } from '@nestjs/core';
+import type { Request } from 'express';
+import { declaredAccess, forbidden, reachOf, unauthenticated } from '../http/access.js';
+import { SecurityEvents } from './security-events.js';
+
+/** Last of three guards: lets through who has the permission of the route, and says how far it reaches. */
+@Injectable()
+export class AuthorizeGuard implements CanActivate {
+  constructor(
+    private readonly reflector: Reflector,
+    private readonly events: SecurityEvents,
+  ) {}
+
+  async canActivate(context: ExecutionContext): Promise<true> {
+    const access = declaredAccess(this.reflector, context.getHandler(), context.getClass());
+    if (access === 'public') return true;
+    const request = context.switchToHttp().getRequest<Request>();
+    const { caller } = request;
+    if (caller === undefined) throw request.refusal ?? unauthenticated();
+    // Routes that declare nothing do not get through the start; should one ever, nobody may use it.
+    const reach = access && reachOf(caller, access);
+    if (reach === undefined) {
+      await this.events.recordDenial(request);
+      throw forbidden();
+    }
+    request.access = { ...caller, reach };
+    return true;
+  }
+}

@@ -1,0 +1,98 @@
+import { parseArgs } from 'node:util';
+import {
+  type CredentialOptions,
+  type Credentials,
+  readCredentials,
+} from '../../config/client-credentials.js';
+import type { Environment } from '../../config/config.js';
+import { SCOPES } from './refused.js';
+
+const USAGE =
+  'Usage: npm run import -- FILE [--api-key KEY | --token TOKEN] [--url http://localhost:3000] [--concurrency 8]';
+const HOW_TO_GET_A_KEY = `POST /v1/api-keys {"name": "import", "scopes": ${JSON.stringify(SCOPES)}}`;
+export const HELP = `${USAGE}
+
+Places the orders of an NDJSON file, one object a line:
+  {reference?, placedAt?, customer: {email, name}, currency, shipping?, lines, note?, metadata?}
+Customers are found by their e-mail address, or created. Importing a file again places nothing twice: an order is
+known by its customer and reference, or without a reference by all that it says (so two equal ones are one). Those
+without a reference are known only to the key or user who placed them, for as long as the service keeps idempotency
+keys (72 hours, unless it is set otherwise).
+
+Signs in with one of these. The command line wins over the environment, but shows what it holds: to everybody on the
+machine, and in what npm prints.
+  ORDO_API_KEY or --api-key   an API key with the scopes ${SCOPES.join(', ')}; an admin makes one:
+                              ${HOW_TO_GET_A_KEY}
+  ORDO_TOKEN or --token       the access token of an admin, as POST /v1/auth/login answers it; it lives ten minutes
+  ORDO_API_KEY_FILE, ORDO_TOKEN_FILE
+                              the path of a file that holds it`;
+
+const MOST_AT_ONCE = 64;
+
+export interface Arguments {
+  readonly file: string;
+  /** Without a slash at its end. */
+  readonly url: string;
+  readonly concurrency: number;
+  readonly credentials: Credentials;
+}
+
+interface Given extends Omit<Arguments, 'credentials'> {
+  readonly options: CredentialOptions;
+}
+
+/**
+ * What the command line asks for, and with which credentials; undefined when it asks for help. Throws an error that
+ * says what is wrong, without any credentials.
+ */
+export function readArguments(argv: string[], environment?: Environment): Arguments | undefined {
+  const given = parse(argv);
+  if (given === undefined) return undefined;
+  const { options, ...rest } = given;
+  const credentials = readCredentials(options, environment);
+  if (credentials === undefined) {
+    throw new Error(
+      `Set ORDO_API_KEY or give --api-key (or ORDO_TOKEN, --token); an admin makes a key with ${HOW_TO_GET_A_KEY}.`,
+    );
+  }
+  return { ...rest, credentials };
+}
+
+/** Whether what is sent to this address can be read on its way: without TLS, and not within this machine. */
+export function travelsInClear(url: string): boolean {
+  const { protocol, hostname } = new URL(url);
+  return protocol === 'http:' && !/^(localhost|127\.[\d.]+|\[::1\])$/.test(hostname);
+}
+
+function parse(argv: string[]): Given | undefined {
+  try {
+    const { values, positionals } = parseArgs({
+      args: argv,
+      allowPositionals: true,
+      options: {
+        'api-key': { type: 'string' },
+        token: { type: 'string' },
+        url: { type: 'string', default: 'http://localhost:3000' },
+        concurrency: { type: 'string', default: '8' },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    });
+    if (values.help) return undefined;
+    const [file, ...more] = positionals;
+    if (file === undefined || more.length > 0) throw new Error('Give one file to import.');
+    const concurrency = Number(values.concurrency);
+    if (!/^\d+$/.test(values.concurrency) || concurrency < 1 || concurrency > MOST_AT_ONCE) {
+      throw new Error(`--concurrency must be an integer from 1 to ${MOST_AT_ONCE}.`);
+    }
+    return { file, url: readUrl(values.url), concurrency, options: values };
+  } catch (error) {
+    throw new Error(`${error instanceof Error ? error.message : String(error)}\n${USAGE}`, { cause: error });
+  }
+}
+
+function readUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const plain = url?.username === '' && url.password === '' && url.search === '' && url.hash === '';
+  if (!plain || !/^https?:$/.test(url.protocol)) throw new Error('--url must be as http://localhost:3000.');
+  return url.href.replace(/\/+$/, '');
+}

@@ -1,0 +1,131 @@
+import { applyDecorators, createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import { Reflector } from '@nestjs/core';
+import { ApiSecurity } from '@nestjs/swagger';
+import type { Request } from 'express';
+import type { Actor } from '../database/event.js';
+import { Problem } from '../problems/problem.js';
+import { problemResponses } from './problem-responses.js';
+
+export const roles = ['customer', 'staff', 'auditor', 'admin'] as const;
+export type Role = (typeof roles)[number];
+
+/** What an API key may do, in place of a role. */
+export const scopes = ['orders:read', 'orders:write', 'users:read', 'users:write', 'audit:read'] as const;
+export type Scope = (typeof scopes)[number];
+
+/** Whether a permission reaches over everything, or over what belongs to the caller. */
+export type Reach = 'all' | 'own';
+
+interface Grant {
+  readonly roles: Readonly<Partial<Record<Role, Reach>>>;
+  /** The scope that lets an API key do it; without one, no key may. */
+  readonly scope?: Scope;
+}
+
+const EVERYBODYS_OWN = { customer: 'own', staff: 'own', auditor: 'own', admin: 'own' } as const;
+
+/** Who may do what. The guard, the contract's `security` and its tests follow from this table. */
+const permissions = {
+  /** The caller's own profile, sessions and sign-out. */
+  account: { roles: EVERYBODYS_OWN },
+  'users:read': { roles: { ...EVERYBODYS_OWN, staff: 'all', admin: 'all' }, scope: 'users:read' },
+  'users:list': { roles: { staff: 'all', admin: 'all' }, scope: 'users:read' },
+  'users:edit': { roles: { ...EVERYBODYS_OWN, admin: 'all' }, scope: 'users:write' },
+  'users:manage': { roles: { admin: 'all' }, scope: 'users:write' },
+  'users:reset-password': { roles: { admin: 'all' } },
+  'orders:read': { roles: { customer: 'own', staff: 'all', admin: 'all' }, scope: 'orders:read' },
+  /** Placing and cancelling. */
+  'orders:place': { roles: { customer: 'own', staff: 'all', admin: 'all' }, scope: 'orders:write' },
+  'orders:edit': { roles: { staff: 'all', admin: 'all' }, scope: 'orders:write' },
+  'audit:read': { roles: { auditor: 'all', admin: 'all' }, scope: 'audit:read' },
+  'api-keys:manage': { roles: { admin: 'all' } },
+} as const satisfies Record<string, Grant>;
+
+export type Permission = keyof typeof permissions;
+
+/** Who is calling, as their credentials prove it: a user with a role and a session, or an API key with scopes. */
+export interface Caller {
+  readonly actor: Actor & { readonly id: string };
+  readonly role: Role | null;
+  readonly scopes: readonly Scope[];
+  readonly sessionId: string | null;
+}
+
+/** A caller on a route that they may use, and how far that goes. */
+export interface Access extends Caller {
+  readonly reach: Reach;
+}
+
+declare module 'express-serve-static-core' {
+  interface Request {
+    /** Set on routes that require a permission, once it is granted. */
+    access?: Access;
+  }
+}
+
+/** How far the permission reaches for this caller; undefined when they do not have it. */
+export function reachOf(caller: Pick<Caller, 'role' | 'scopes'>, permission: Permission): Reach | undefined {
+  const grant: Grant = permissions[permission];
+  if (caller.role !== null) return grant.roles[caller.role];
+  return grant.scope !== undefined && caller.scopes.includes(grant.scope) ? 'all' : undefined;
+}
+
+/** Whether the caller may see what belongs to this user. */
+export function reaches({ reach, actor }: Pick<Access, 'reach' | 'actor'>, userId: string): boolean {
+  return reach === 'all' || userId === actor.id;
+}
+
+/** The caller is known, but not allowed. */
+export function forbidden(detail = 'You may not do this.'): Problem {
+  return new Problem('forbidden', detail);
+}
+
+/** 401 with what RFC 6750 wants to be said beside it. */
+export function unauthenticated(
+  detail = 'Send an access token or an API key: Authorization: Bearer <token>.',
+  code: 'unauthenticated' | 'token-expired' | 'refresh-reused' = 'unauthenticated',
+  isGiven = false,
+): Problem {
+  const challenge = isGiven ? 'Bearer realm="ordo", error="invalid_token"' : 'Bearer realm="ordo"';
+  return new Problem(code, detail, { headers: { 'WWW-Authenticate': challenge } });
+}
+
+const DeclaredAccess = Reflector.createDecorator<Permission | 'public'>();
+
+/** What a route declares of who may use it, the method before its controller; undefined when nobody has said so. */
+export function declaredAccess(
+  reflector: Reflector,
+  handler: Parameters<Reflector['get']>[1],
+  controller: Parameters<Reflector['get']>[1],
+): Permission | 'public' | undefined {
+  return reflector.getAllAndOverride<Permission | 'public' | undefined>(DeclaredAccess.KEY, [
+    handler,
+    controller,
+  ]);
+}
+
+export const ACCESS_TOKEN = 'accessToken';
+export const API_KEY = 'apiKey';
+
+/** The permission that a route needs: by its name in the table above. */
+export function Requires(permission: Permission): MethodDecorator & ClassDecorator {
+  const grant: Grant = permissions[permission];
+  return applyDecorators(
+    DeclaredAccess(permission),
+    ApiSecurity(ACCESS_TOKEN, Object.keys(grant.roles)),
+    ...(grant.scope === undefined ? [] : [ApiSecurity(API_KEY, [grant.scope])]),
+    ...problemResponses(['unauthenticated', 'token-expired', 'forbidden']),
+  );
+}
+
+/** A route for everybody: it does not look at credentials. */
+export function Public(): MethodDecorator & ClassDecorator {
+  return DeclaredAccess('public');
+}
+
+/** Who is calling and how far they reach, on a route that requires a permission. */
+export const CurrentAccess = createParamDecorator((_: unknown, context: ExecutionContext): Access => {
+  const { access } = context.switchToHttp().getRequest<Request>();
+  if (access === undefined) throw unauthenticated();
+  return access;
+});

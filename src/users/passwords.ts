@@ -1,0 +1,73 @@
+import { Injectable } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import type { Transaction } from '../database/transaction.js';
+import { PasswordHasher } from './password-hasher.js';
+import type { UserStatus } from './user.entity.js';
+
+/** A user as sign-in needs them; `hash` and `changedAt` are null for one who has no password. */
+export interface Account {
+  readonly id: string;
+  readonly email: string;
+  readonly status: UserStatus;
+  readonly hash: string | null;
+  readonly changedAt: Date | null;
+}
+
+/** The passwords of users, of which only hashes are stored. */
+@Injectable()
+export class Passwords {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly hasher: PasswordHasher,
+  ) {}
+
+  /** The account with this e-mail address, whatever the case of its letters. */
+  async accountByEmail(email: string): Promise<Account | undefined> {
+    return this.account('lower(email) = lower($1)', email);
+  }
+
+  /** The account of the user with this id. */
+  async accountById(id: string): Promise<Account | undefined> {
+    return this.account('users.id = $1', id);
+  }
+
+  /** Whether this is the account's password; takes as long where there is no account or no password. */
+  async matches(account: Account | undefined, password: string): Promise<boolean> {
+    return this.hasher.matches(account?.hash ?? undefined, password);
+  }
+
+  /** Hashes a password that just proved right anew if its hash has become too weak; sessions go on. */
+  async renewHash(account: Account, password: string): Promise<void> {
+    if (account.hash === null || !this.hasher.isOutdated(account.hash)) return;
+    await this.dataSource.query(`UPDATE passwords SET hash = $3 WHERE user_id = $1 AND hash = $2`, [
+      account.id,
+      account.hash,
+      await this.hasher.hash(password),
+    ]);
+  }
+
+  private async account(condition: string, value: string): Promise<Account | undefined> {
+    const [account] = await this.dataSource.query<Account[]>(
+      `SELECT users.id, email, status, hash, changed_at AS "changedAt"
+         FROM users LEFT JOIN passwords ON user_id = users.id
+        WHERE ${condition}`,
+      [value],
+    );
+    return account;
+  }
+}
+
+/**
+ * Sets or replaces a user's password and withdraws a reset token. When a password is replaced all sessions end: the
+ * database sees to it.
+ */
+export async function setPassword(tx: Transaction, userId: string, hash: string): Promise<void> {
+  // The time of change always moves on: it is what ends the sessions.
+  await tx.query(
+    `INSERT INTO passwords (user_id, hash) VALUES ($1, $2)
+     ON CONFLICT ON CONSTRAINT passwords_pkey DO UPDATE SET hash = excluded.hash,
+       changed_at = greatest(excluded.changed_at, passwords.changed_at + interval '1 ms')`,
+    [userId, hash],
+  );
+  await tx.query(`DELETE FROM reset_tokens WHERE user_id = $1`, [userId]);
+}

@@ -1,0 +1,301 @@
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { roles, scopes } from '../src/http/access.js';
+import { createKey, createPerson, PASSWORD, type Person, signIn, type Tokens } from './support/people.js';
+import { createUser, placeOrder, type UserBody } from './support/samples.js';
+import { startService, type TestService } from './support/service.js';
+
+interface Operation {
+  operationId: string;
+  security?: Record<string, string[]>[];
+  requestBody?: { content: Record<string, { examples: { example: { value: object } } }> };
+}
+type Method = 'get' | 'post' | 'patch' | 'delete';
+
+const document = JSON.parse(readFileSync(new URL('../openapi.json', import.meta.url), 'utf8')) as {
+  paths: Record<string, Record<Method, Operation>>;
+};
+const operations = Object.entries(document.paths).flatMap(([path, item]) =>
+  Object.entries(item).map(([method, operation]) => ({ path, method: method as Method, operation })),
+);
+
+/** `customer` owns what is asked for, `other` is another customer; `wrongKey` has all scopes but the one that is needed. */
+const actors = [
+  'anonymous',
+  'customer',
+  'other',
+  'staff',
+  'auditor',
+  'admin',
+  'wrongKey',
+  'rightKey',
+] as const;
+type Actor = (typeof actors)[number];
+
+/**
+ * What each actor is answered, in the order above. Written down by hand, apart from the table in the code: an operation
+ * that is missing here fails.
+ */
+const expected: Record<string, string> = {
+  Health_live: everybody(200),
+  Health_ready: everybody(200),
+  Health_startup: everybody(200),
+  KeySet_keys: everybody(200),
+
+  Auth_register: everybody(201),
+  Auth_login: everybody(200),
+  Auth_refresh: everybody(200),
+  Auth_password: everybody(204),
+  Auth_logout: '401 204 204 204 204 204 403 403',
+  Auth_logoutAll: '401 204 204 204 204 204 403 403',
+  Auth_issueResetToken: '401 403 403 403 403 201 403 403',
+  Sessions_list: '401 200 200 200 200 200 403 403',
+  Sessions_end: '401 204 404 404 404 404 403 403',
+
+  ApiKeys_create: '401 403 403 403 403 201 403 403',
+  ApiKeys_list: '401 403 403 403 403 200 403 403',
+  ApiKeys_get: '401 403 403 403 403 200 403 403',
+  ApiKeys_revoke: '401 403 403 403 403 204 403 403',
+  ApiKeys_events: '401 403 403 403 403 200 403 403',
+
+  Users_create: '401 403 403 403 403 201 403 201',
+  Users_list: '401 403 403 200 403 200 403 200',
+  Users_me: '401 200 200 200 200 200 403 403',
+  Users_get: '401 200 404 200 404 200 403 200',
+  Users_update: '401 200 404 404 404 200 403 200',
+  Users_suspend: '401 403 403 403 403 200 403 200',
+  Users_reinstate: '401 403 403 403 403 200 403 200',
+  Users_events: '401 200 404 200 404 200 403 200',
+
+  Orders_place: '401 201 201 201 403 201 403 201',
+  Orders_list: '401 200 200 200 403 200 403 200',
+  Orders_get: '401 200 404 200 403 200 403 200',
+  Orders_update: '401 403 403 200 403 200 403 200',
+  Orders_cancel: '401 200 404 200 403 200 403 200',
+  Orders_events: '401 200 404 200 403 200 403 200',
+
+  Audit_list: '401 403 403 403 200 200 403 200',
+  Audit_get: '401 403 403 403 200 200 403 200',
+};
+
+function everybody(status: number): string {
+  return actors.map(() => status).join(' ');
+}
+
+let service: TestService;
+let people: Record<Exclude<Actor, 'anonymous' | 'wrongKey' | 'rightKey'>, Person>;
+const keys = new Map<string, string>();
+
+beforeAll(async () => {
+  service = await startService();
+  people = {
+    customer: await createPerson(service),
+    other: await createPerson(service),
+    staff: await createPerson(service, 'staff'),
+    auditor: await createPerson(service, 'auditor'),
+    admin: await createPerson(service, 'admin'),
+  };
+  for (const scope of [undefined, ...scopes]) {
+    keys.set(
+      `without ${scope}`,
+      await createKey(
+        service,
+        scopes.filter((each) => each !== scope),
+      ),
+    );
+    keys.set(`with ${scope}`, await createKey(service, scope === undefined ? scopes : [scope]));
+  }
+});
+afterAll(() => service.stop());
+
+it.each(operations)(
+  '$operation.operationId answers each caller as they may',
+  async ({ path, method, operation }) => {
+    const row = expected[operation.operationId];
+    if (row === undefined) throw new Error(`${operation.operationId} has no expectation: who may do it?`);
+    const example = Object.values(operation.requestBody?.content ?? {})[0]?.examples.example.value;
+    const answers: Record<string, number> = {};
+    for (const actor of actors) {
+      const { id, body }: Case = (await cases[operation.operationId]?.(example, actor)) ?? {};
+      const token = await tokenOf(actor, operation);
+      const request = service
+        .as(token)
+        .send(method, path.replace('{id}', id ?? ''))
+        .set({ 'Idempotency-Key': randomUUID(), 'If-Match': '*' });
+      answers[actor] = (await (body === undefined ? request : request.send(body))).status;
+    }
+    expect(answers).toEqual(
+      Object.fromEntries(row.split(' ').map((status, index) => [actors[index], Number(status)])),
+    );
+  },
+);
+
+it.each(operations)('$operation.operationId says in the contract who may do it', ({ operation }) => {
+  const statuses = expected[operation.operationId]?.split(' ') ?? [];
+  const isAllowed = (actor: Actor) => !['401', '403'].includes(statuses[actors.indexOf(actor)] ?? '403');
+  const allowed = roles.filter((role) => isAllowed(role));
+  if (isAllowed('anonymous')) {
+    expect(
+      operation.security?.every((requirement) => Object.values(requirement).flat().length === 0) ?? true,
+    ).toBe(true);
+    return;
+  }
+  const requirements = Object.assign({}, ...(operation.security ?? [])) as Record<string, string[]>;
+  expect(requirements.accessToken).toEqual(allowed);
+  expect(requirements.apiKey !== undefined).toBe(isAllowed('rightKey'));
+});
+
+describe('what belongs to somebody else', () => {
+  it('looks like what is not there, to the byte but for the request id', async () => {
+    const { customer, other } = people;
+    const order = await placeOrder(service, customer.user.id);
+    const as = service.as(other.accessToken);
+    const pairs = [
+      [`/v1/orders/${order.id}`, `/v1/orders/${randomUUID()}`],
+      [`/v1/orders/${order.id}?version=1`, `/v1/orders/${randomUUID()}?version=1`],
+      [`/v1/orders/${order.id}/events`, `/v1/orders/${randomUUID()}/events`],
+      [`/v1/users/${customer.user.id}`, `/v1/users/${randomUUID()}`],
+      [`/v1/users/${customer.user.id}/events`, `/v1/users/${randomUUID()}/events`],
+    ];
+    const id = randomUUID();
+    for (const [foreign = '', absent = ''] of pairs) {
+      const [one, two] = [
+        await as.send('get', foreign).set('X-Request-Id', id),
+        await as.send('get', absent).set('X-Request-Id', id),
+      ];
+      expect(one.status).toBe(404);
+      expect(one.text).toBe(two.text);
+      expect(namesOf(one)).toEqual(namesOf(two));
+    }
+  });
+
+  it('is in no list of a customer, whatever the filter', async () => {
+    const { customer, other } = people;
+    await placeOrder(service, customer.user.id, { reference: 'mine-alone' });
+    const own = await placeOrder(service, other.user.id);
+    for (const query of [
+      '',
+      `?userId=${customer.user.id}`,
+      '?reference=mine-alone',
+      '?sku=TEA-250&limit=100',
+    ]) {
+      const response = await service.as(other.accessToken).send('get', `/v1/orders${query}`).expect(200);
+      const owners = (response.body as { data: { userId: string }[] }).data.map(({ userId }) => userId);
+      expect(owners.filter((userId) => userId !== other.user.id)).toEqual([]);
+      if (query === '') expect(owners).not.toEqual([]);
+    }
+    expect(own.userId).toBe(other.user.id);
+  });
+
+  it('a cursor is of use only to whom it was given', async () => {
+    for (let index = 0; index < 2; index++) await placeOrder(service, people.customer.user.id);
+    const page = await service.as(people.customer.accessToken).send('get', '/v1/orders?limit=1').expect(200);
+    const { nextCursor } = page.body as { nextCursor: string };
+    const response = await service
+      .as(people.other.accessToken)
+      .send('get', `/v1/orders?limit=1&cursor=${nextCursor}`);
+    expect(response.body).toMatchObject({ status: 400, code: 'invalid-cursor' });
+  });
+
+  it('cannot be ordered by a customer for another, nor in the past', async () => {
+    const { customer, other } = people;
+    const lines = [{ sku: 'A', name: 'A', quantity: 1, unitPrice: 1 }];
+    const place = (members: object) =>
+      service
+        .as(other.accessToken)
+        .send('post', '/v1/orders')
+        .set('Idempotency-Key', randomUUID())
+        .send({ currency: 'EUR', lines, ...members });
+    await place({ userId: customer.user.id }).expect(403);
+    await place({ placedAt: '2026-01-01T00:00:00Z' }).expect(403);
+    const own = await place({}).expect(201);
+    expect(own.body).toMatchObject({ userId: other.user.id, availableActions: ['cancel'] });
+  });
+});
+
+interface Case {
+  readonly id?: string;
+  readonly body?: object;
+}
+
+/** The id in the path and the body with which each operation succeeds for whoever may do it; most need neither. */
+const cases: Record<string, (example: object | undefined, actor: Actor) => Promise<Case> | Case> = {
+  Auth_register: newUser,
+  Auth_login: () => ({ body: { email: people.customer.user.email, password: PASSWORD } }),
+  Auth_refresh: async () => ({
+    body: { refreshToken: (await signIn(service, people.customer.user.email)).refreshToken },
+  }),
+  Auth_password: async () => ({
+    body: { resetToken: await resetToken(await createUser(service)), newPassword: PASSWORD },
+  }),
+  Auth_issueResetToken: async () => ({ body: { userId: (await createUser(service)).id } }),
+  Sessions_end: async () => ({ id: sessionOf(await signIn(service, people.customer.user.email)) }),
+  ApiKeys_create: () => ({ body: { name: randomUUID(), scopes: ['orders:read'] } }),
+  ApiKeys_get: newKey,
+  ApiKeys_revoke: newKey,
+  ApiKeys_events: newKey,
+  Users_create: newUser,
+  Users_get: () => ({ id: people.customer.user.id }),
+  Users_events: () => ({ id: people.customer.user.id }),
+  Users_update: () => ({ id: people.customer.user.id, body: { name: randomUUID() } }),
+  Users_suspend: async () => ({ id: (await createUser(service)).id }),
+  Users_reinstate: async () => ({ id: await suspended() }),
+  Orders_place: (example, actor) => ({
+    body: { ...example, ...(actor.endsWith('Key') && { userId: people.customer.user.id }) },
+  }),
+  Orders_get: newOrder,
+  Orders_events: newOrder,
+  Orders_cancel: newOrder,
+  Orders_update: async () => ({ ...(await newOrder()), body: { note: 'changed' } }),
+  Audit_get: async () => {
+    const list = await service.send('get', '/v1/audit/events?limit=1');
+    return { id: (list.body as { data: { id: string }[] }).data[0]?.id ?? '' };
+  },
+};
+
+function newUser(example: object | undefined): Case {
+  return { body: { ...example, email: `${randomUUID()}@example.com` } };
+}
+
+async function newKey(): Promise<Case> {
+  return { id: (await createKey(service, ['orders:read'])).split('_')[1] ?? '' };
+}
+
+async function newOrder(): Promise<Case> {
+  return { id: (await placeOrder(service, people.customer.user.id)).id };
+}
+
+/** What signs somebody out, is asked by somebody else of the same role. */
+async function tokenOf(actor: Actor, { operationId, security }: Operation): Promise<string | undefined> {
+  if (actor === 'anonymous') return undefined;
+  if (actor === 'wrongKey' || actor === 'rightKey') {
+    const scope = security?.find((requirement) => 'apiKey' in requirement)?.apiKey?.[0];
+    return keys.get(`${actor === 'wrongKey' ? 'without' : 'with'} ${scope}`);
+  }
+  const person = people[actor];
+  if (!operationId.startsWith('Auth_logout')) return person.accessToken;
+  return (await createPerson(service, person.user.role)).accessToken;
+}
+
+async function resetToken(user: UserBody): Promise<string> {
+  const response = await service.send('post', '/v1/auth/reset-tokens').send({ userId: user.id }).expect(201);
+  return (response.body as { resetToken: string }).resetToken;
+}
+
+async function suspended(): Promise<string> {
+  const { id } = await createUser(service);
+  await service.send('post', `/v1/users/${id}/suspend`).expect(200);
+  return id;
+}
+
+/** The id of the session that an access token belongs to. */
+function sessionOf({ accessToken }: Tokens): string {
+  const [, payload = ''] = accessToken.split('.');
+  return (JSON.parse(Buffer.from(payload, 'base64url').toString()) as { sid: string }).sid;
+}
+
+/** The names of an answer's headers, in their order. */
+function namesOf({ headers }: { headers: Record<string, string> }): string[] {
+  return Object.keys(headers);
+}
