@@ -8,11 +8,9 @@ export class EventsWithoutState1795305600004 implements MigrationInterface {
         ALTER subject_id DROP NOT NULL,
         ALTER subject_version DROP NOT NULL,
         ADD CONSTRAINT audit_events_subject_check
-          CHECK (subject_id IS NOT NULL OR subject_version IS NULL) NOT VALID,
+          CHECK (subject_id IS NOT NULL OR subject_version IS NULL),
         ADD CONSTRAINT audit_events_state_check
-          CHECK (subject_version IS NOT NULL OR (salt IS NULL AND state IS NULL)) NOT VALID`);
-    await runner.query(`ALTER TABLE audit_events VALIDATE CONSTRAINT audit_events_subject_check`);
-    await runner.query(`ALTER TABLE audit_events VALIDATE CONSTRAINT audit_events_state_check`);
+          CHECK (subject_version IS NOT NULL OR (salt IS NULL AND state IS NULL))`);
   }
 
   /** Fails once there is such an event: events are never deleted. */

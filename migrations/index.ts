@@ -6,6 +6,7 @@ import { EventsWithoutState1795305600004 } from './1795305600004-events-without-
 import { Credentials1795305600005 } from './1795305600005-credentials.js';
 import { ApiKeys1795305600006 } from './1795305600006-api-keys.js';
 import { LastAdmin1795305600007 } from './1795305600007-last-admin.js';
+import { OrderLifeCycle1795305600008 } from './1795305600008-order-life-cycle.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -17,4 +18,5 @@ export const migrations = [
   Credentials1795305600005,
   ApiKeys1795305600006,
   LastAdmin1795305600007,
+  OrderLifeCycle1795305600008,
 ];

@@ -20,6 +20,8 @@ import { loggingOptions } from './http/logging.js';
 import { LimitsModule } from './limits/limits.module.js';
 import { ThrottleGuard } from './limits/throttle.guard.js';
 import { MetricsModule } from './metrics/metrics.module.js';
+import { OrderBatchController } from './orders/batch.controller.js';
+import { OrderCommandsController } from './orders/order-commands.controller.js';
 import { OrdersController } from './orders/orders.controller.js';
 import { OrdersModule } from './orders/orders.module.js';
 import { UsersController } from './users/users.controller.js';
@@ -73,6 +75,8 @@ export class AppModule implements NestModule {
         ApiKeysController,
         UsersController,
         OrdersController,
+        OrderBatchController,
+        OrderCommandsController,
         AuditController,
       );
   }

@@ -53,7 +53,7 @@ export async function createApp(config: ServiceConfig): Promise<NestExpressAppli
   app.use(compression());
   app.use('/v1', (request: Request, response: Response, next: NextFunction) => {
     response.set('Cache-Control', 'private, no-cache').vary('Authorization');
-    if (request.path.startsWith('/auth/')) response.set('Cache-Control', 'no-store');
+    if (request.path.toLowerCase().startsWith('/auth/')) response.set('Cache-Control', 'no-store');
     next();
   });
 

@@ -1,6 +1,8 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type pg from 'pg';
+import { type Transition, transitions } from '../src/orders/life-cycle.js';
+import { orderStatuses } from '../src/orders/status.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
 import { eventually } from './support/process.js';
 import { eventRow, insert, lineRow, orderRow, type Row, type Statement, userRow } from './support/rows.js';
@@ -911,7 +913,11 @@ describe('the service', () => {
       { table: 'audit_events', role: 'ordo_service', rights: 'SELECT' },
       { table: 'idempotency_keys', role: 'ordo_service', rights: 'DELETE, INSERT, SELECT' },
       { table: 'migrations', role: 'ordo_service', rights: 'SELECT' },
+      { table: 'order_fulfillment_lines', role: 'ordo_service', rights: 'INSERT, SELECT' },
+      { table: 'order_fulfillments', role: 'ordo_service', rights: 'INSERT, SELECT' },
+      { table: 'order_ledger', role: 'ordo_service', rights: 'INSERT, SELECT' },
       { table: 'order_lines', role: 'ordo_service', rights: 'INSERT, SELECT' },
+      { table: 'order_refund_lines', role: 'ordo_service', rights: 'INSERT, SELECT' },
       { table: 'orders', role: 'ordo_service', rights: 'INSERT, SELECT' },
       { table: 'passwords', role: 'ordo_service', rights: 'INSERT, SELECT' },
       { table: 'reset_tokens', role: 'ordo_service', rights: 'DELETE, INSERT, SELECT' },
@@ -930,7 +936,7 @@ describe('the service', () => {
         api_key_uses: ['last_used_at'],
         api_keys: ['revoked_at', 'updated_at', 'version'],
         orders:
-          'fulfillment_status metadata note paid payment_status refunded status updated_at version'.split(
+          'fulfillment_status held_from hold_reason metadata note paid payment_status refunded status updated_at version'.split(
             ' ',
           ),
         passwords: ['changed_at', 'hash'],
@@ -960,5 +966,313 @@ describe('the service', () => {
     expect(statement).toBeGreaterThan(5_000);
     expect(statement).toBeLessThan(30_000);
     expect(idle).toBeGreaterThan(0);
+  });
+});
+
+describe('the life cycle of orders', () => {
+  const orders = subjects[1]!;
+  /** Every status, and an order on hold once for each status where it was before. */
+  const places = orderStatuses.flatMap((status): (readonly [string, string | null])[] =>
+    status === 'on_hold' ? transitions.hold.from.staff.map((before) => [status, before]) : [[status, null]],
+  );
+  const pairs = places.flatMap(([from, heldFrom]) =>
+    orderStatuses.filter((to) => to !== from).map((to) => [from, heldFrom, to] as const),
+  );
+
+  const orderIn = (id: string, status: string, heldFrom: string | null = null): Statement[] => [
+    insert('orders', orderRow(id, ada, { status, held_from: heldFrom, hold_reason: heldFrom && 'a reason' })),
+    event(orders, id),
+  ];
+  /** The event of version 2 and, last, the change that makes it. */
+  const move = (id: string, status: string, heldFrom: string | null = null): Statement[] => [
+    event(orders, id, 2),
+    [
+      `UPDATE orders SET version = 2, status = $2, held_from = $3,
+         hold_reason = CASE WHEN $3::text IS NOT NULL THEN 'a reason' END
+       WHERE id = $1`,
+      id,
+      status,
+      heldFrom,
+    ],
+  ];
+
+  /** What the code's table says of it. */
+  const isTransition = (from: string, heldFrom: string | null, to: string) =>
+    Object.values<Transition>(transitions).some((transition) => {
+      const starts = Object.values(transition.from).some((statuses) =>
+        statuses.some((status) => status === from),
+      );
+      return starts && (transition.to === 'held-from' ? heldFrom : transition.to) === to;
+    });
+
+  it.each(pairs)('is one: from %s (held from %s) to %s as the code says', async (from, heldFrom, to) => {
+    const expected = isTransition(from, heldFrom, to) ? 'committed' : '23514 at the last statement';
+    for (const client of [service, owner]) {
+      const id = randomUUID();
+      const statements = [...orderIn(id, from, heldFrom), ...move(id, to, to === 'on_hold' ? from : null)];
+      expect(await outcome(client, statements)).toBe(expected);
+    }
+  });
+
+  it.each<[string, string, string | null, string, string | null]>([
+    ['a hold that forgets where the order was', 'placed', null, 'on_hold', null],
+    ['a hold that remembers another place', 'placed', null, 'on_hold', 'confirmed'],
+    ['a hold that remembers a place that is none', 'confirmed', null, 'on_hold', 'on_hold'],
+    ['a place to go back to of an order that is not held', 'placed', null, 'placed', 'placed'],
+    ['a place that changes while the order is held', 'on_hold', 'placed', 'on_hold', 'confirmed'],
+    ['a place that is forgotten while the order is held', 'on_hold', 'placed', 'on_hold', null],
+    ['a release that keeps the place', 'on_hold', 'placed', 'placed', 'placed'],
+    ['a cancellation that keeps the place', 'on_hold', 'placed', 'cancelled', 'placed'],
+  ])('refuses %s', async (_, from, heldFrom, to, place) => {
+    const id = randomUUID();
+    const statements = [...orderIn(id, from, heldFrom), ...move(id, to, place)];
+    expect(await outcome(service, statements)).toBe('23514 at the last statement');
+  });
+
+  it('refuses a hold without a reason or a place, and an order that is not held with either', async () => {
+    for (const columns of [
+      { status: 'on_hold' },
+      { status: 'on_hold', held_from: 'placed' },
+      { status: 'on_hold', hold_reason: 'a reason' },
+      { status: 'placed', held_from: 'placed', hold_reason: 'a reason' },
+      { status: 'placed', hold_reason: 'a reason' },
+    ]) {
+      const id = randomUUID();
+      const placed = [event(orders, id), insert('orders', orderRow(id, ada, columns))];
+      expect(await outcome(service, placed)).toBe('23514 at the last statement');
+    }
+  });
+
+  it.each(['', 'x'.repeat(501)])(
+    'refuses a hold with a reason that is too short or too long',
+    async (reason) => {
+      const row = orderRow(randomUUID(), ada, {
+        status: 'on_hold',
+        held_from: 'placed',
+        hold_reason: reason,
+      });
+      expect(await outcome(service, [insert('orders', row)])).toBe('23514 at the last statement');
+    },
+  );
+});
+
+describe('what is posted to orders', () => {
+  const orders = subjects[1]!;
+  const AT = '2026-01-02T03:04:05.678Z';
+  /** An order of two lines; version 2 paid, 3 refunded a unit of the first, 4 sent one out, 5 is something else. */
+  const posted = randomUUID();
+
+  const payment = (id: string, version: number, columns: Row = {}) =>
+    insert('order_ledger', {
+      order_id: id,
+      order_version: version,
+      kind: 'payment',
+      amount: 500,
+      provider: 'bank',
+      provider_reference: randomUUID(),
+      at: AT,
+      ...columns,
+    });
+  const refund = (id: string, version: number, columns: Row = {}) =>
+    insert('order_ledger', {
+      order_id: id,
+      order_version: version,
+      kind: 'refund',
+      amount: 1,
+      reason: 'Late',
+      at: AT,
+      ...columns,
+    });
+  const fulfillment = (id: string, version: number, columns: Row = {}) =>
+    insert('order_fulfillments', { order_id: id, order_version: version, at: AT, ...columns });
+  const units = (table: string, id: string, version: number, quantity = 1, columns: Row = {}) =>
+    insert(table, {
+      order_id: id,
+      order_version: version,
+      position: 1,
+      quantity,
+      ...(table === 'order_refund_lines' && { amount: 1 }),
+      ...columns,
+    });
+  const newOrder = (id: string): Statement[] => [
+    create(orders, id),
+    insert('order_lines', lineRow(id)),
+    event(orders, id),
+  ];
+  const change = (id: string, version: number): Statement[] => [
+    event(orders, id, version),
+    update(orders, id, version),
+  ];
+  const kinds = [
+    { table: 'order_refund_lines', parent: refund },
+    { table: 'order_fulfillment_lines', parent: fulfillment },
+  ];
+  const tables = ['order_ledger', 'order_refund_lines', 'order_fulfillments', 'order_fulfillment_lines'];
+  /** A row of each table, with whatever it needs besides the change of its order. */
+  const rowsOf: Record<string, (id: string, version: number) => Statement[]> = {
+    order_ledger: (id, version) => [payment(id, version)],
+    order_refund_lines: (id, version) => [refund(id, version), units('order_refund_lines', id, version)],
+    order_fulfillments: (id, version) => [fulfillment(id, version)],
+    order_fulfillment_lines: (id, version) => [
+      fulfillment(id, version),
+      units('order_fulfillment_lines', id, version),
+    ],
+  };
+  const rows = (table: string, id: string, version: number) => rowsOf[table]?.(id, version) ?? [];
+
+  beforeAll(async () => {
+    const statements = [
+      ...newOrder(posted),
+      insert('order_lines', lineRow(posted, { position: 2 })),
+      ...change(posted, 2),
+      payment(posted, 2),
+      ...change(posted, 3),
+      ...rows('order_refund_lines', posted, 3),
+      ...change(posted, 4),
+      ...rows('order_fulfillment_lines', posted, 4),
+      ...change(posted, 5),
+    ];
+    expect(await outcome(service, statements)).toBe('committed');
+  });
+
+  describe.each(tables)('%s', (table) => {
+    it('never changes nor loses a row, not even for the owner', async () => {
+      const changes = [`UPDATE ${table} SET order_version = order_version`, `DELETE FROM ${table}`];
+      for (const sql of changes) {
+        expect(await outcome(service, [[sql]])).toBe('42501 at the last statement');
+        expect(await outcome(owner, [[sql]])).toBe('23001 at the last statement');
+      }
+      expect(await outcome(service, [[`TRUNCATE ${table} CASCADE`]])).toBe('42501 at the last statement');
+      await expect(owner.query(`TRUNCATE ${table} CASCADE`)).rejects.toMatchObject({
+        code: '23001',
+        message: `TRUNCATE of ${table} is refused`,
+      });
+    });
+
+    it('takes a row with the change of its order and the event', async () => {
+      const id = randomUUID();
+      const statements = [...newOrder(id), ...change(id, 2), ...rows(table, id, 2)];
+      expect(await outcome(service, statements)).toBe('committed');
+    });
+
+    it('refuses a row with the change of its order and no event at COMMIT', async () => {
+      const id = randomUUID();
+      const statements = [...newOrder(id), update(orders, id, 2), ...rows(table, id, 2)];
+      expect(await outcome(service, statements)).toBe('23503 at COMMIT');
+    });
+
+    // Units have a parent only at the version of long ago, where the second line is still free.
+    const isUnits = table.endsWith('_lines');
+    const versions = isUnits ? [table === 'order_refund_lines' ? 3 : 4] : [1, 5, 6];
+    const row = (version: number) =>
+      isUnits ? units(table, posted, version, 1, { position: 2 }) : rows(table, posted, version)[0]!;
+
+    it.each(versions)('refuses a row for an order that does not change, with version %d', async (version) => {
+      for (const client of [service, owner]) {
+        expect(await outcome(client, [row(version)])).toBe('23000 at the last statement');
+        expect(await outcome(client, [['SAVEPOINT s'], row(version)])).toBe('23000 at the last statement');
+      }
+    });
+
+    it('refuses a row with an event but without a change', async () => {
+      const statements = [event(orders, posted, 6), ...rows(table, posted, 6).slice(0, 1)];
+      expect(await outcome(service, statements)).toBe('23000 at the last statement');
+    });
+
+    it('refuses a row with another version than that of the change', async () => {
+      const [version = 1] = versions;
+      const statements = [...change(posted, 6), row(version)];
+      expect(await outcome(service, statements)).toBe('23000 at the last statement');
+    });
+  });
+
+  describe.each(kinds)('$table', ({ table, parent }) => {
+    it('refuses more units than the line has, at once and over several changes', async () => {
+      const id = randomUUID();
+      const first = [...newOrder(id), ...change(id, 2), parent(id, 2)];
+      expect(await outcome(service, [...first, units(table, id, 2, 3)])).toBe('23514 at the last statement');
+      expect(await outcome(service, [...first, units(table, id, 2, 1)])).toBe('committed');
+      const second = [...change(id, 3), parent(id, 3)];
+      expect(await outcome(service, [...second, units(table, id, 3, 2)])).toBe('23514 at the last statement');
+      expect(await outcome(owner, [...second, units(table, id, 3, 2)])).toBe('23514 at the last statement');
+      expect(await outcome(service, [...second, units(table, id, 3, 1)])).toBe('committed');
+    });
+
+    it('refuses them also when two transactions add the rest at once', async () => {
+      const id = randomUUID();
+      const another = await database.connect();
+      expect(await outcome(service, newOrder(id))).toBe('committed');
+      const rest = [update(orders, id, 2), event(orders, id, 2), parent(id, 2), units(table, id, 2, 2)];
+      const outcomes = await Promise.all([outcome(service, rest), outcome(another, rest)]);
+      expect(outcomes.sort()).toEqual(['23000 at statement 1', 'committed']);
+    });
+
+    it('refuses units without a parent of their own version', async () => {
+      const statements = [...change(posted, 6), units(table, posted, 6)];
+      expect(await outcome(service, statements)).toBe('23503 at the last statement');
+    });
+
+    it.each<[string, number, Row, string]>([
+      ['no units', 0, {}, '23514'],
+      ['units of a line that there is not', 1, { position: 2 }, '23503'],
+    ])('refuses %s', async (_, quantity, columns, state) => {
+      const id = randomUUID();
+      const row = units(table, id, 2, quantity, columns);
+      const statements = [...newOrder(id), ...change(id, 2), parent(id, 2), row];
+      expect(await outcome(service, statements)).toBe(`${state} at the last statement`);
+    });
+
+    it('is not fooled by a temporary table in the place of the lines', async () => {
+      const id = randomUUID();
+      const statements: Statement[] = [
+        ...newOrder(id),
+        ...change(id, 2),
+        parent(id, 2),
+        [
+          'CREATE TEMPORARY TABLE order_lines (order_id uuid, position integer, quantity integer) ON COMMIT DROP',
+        ],
+        units(table, id, 2, 3),
+      ];
+      expect(await outcome(service, statements)).toBe('23514 at the last statement');
+    });
+  });
+
+  it.each<[string, Statement]>([
+    ['a payment of nothing', payment(posted, 6, { amount: 0 })],
+    ['a payment of no provider', payment(posted, 6, { provider: null })],
+    ['a payment without a reference', payment(posted, 6, { provider_reference: null })],
+    ['a payment with a reason', payment(posted, 6, { reason: 'x' })],
+    ['a payment beyond 2^53 - 1', payment(posted, 6, { amount: MAX_AMOUNT + 1 })],
+    ['a refund without a reason', refund(posted, 6, { reason: null })],
+    ['a refund with an empty reason', refund(posted, 6, { reason: '' })],
+    ['a refund of a provider', refund(posted, 6, { provider: 'bank' })],
+    ['a refund with a method', refund(posted, 6, { method: 'card' })],
+    ['a negative refund', refund(posted, 6, { amount: -1 })],
+    ['an unknown kind', refund(posted, 6, { kind: 'gift' })],
+    ['a carrier of 101 characters', fulfillment(posted, 6, { carrier: 'x'.repeat(101) })],
+    ['an empty tracking number', fulfillment(posted, 6, { tracking_number: '' })],
+  ])('refuses %s', async (_, statement) => {
+    expect(await outcome(service, [...change(posted, 6), statement])).toBe('23514 at the last statement');
+  });
+
+  it("takes a provider's reference once, of all orders", async () => {
+    const [id, other] = [randomUUID(), randomUUID()];
+    const reference = { provider_reference: randomUUID() };
+    const paid = [...newOrder(id), ...change(id, 2), payment(id, 2, reference)];
+    expect(await outcome(service, paid)).toBe('committed');
+    const same = [...change(id, 3), payment(id, 3, reference)];
+    expect(await outcome(service, same)).toBe('23505 at the last statement');
+    const elsewhere = [...newOrder(other), ...change(other, 2)];
+    expect(await outcome(service, [...elsewhere, payment(other, 2, reference)])).toBe(
+      '23505 at the last statement',
+    );
+    const anotherProvider = payment(other, 2, { ...reference, provider: 'another bank' });
+    expect(await outcome(service, [...elsewhere, anotherProvider])).toBe('committed');
+  });
+
+  it('takes one payment or refund per version', async () => {
+    const id = randomUUID();
+    const statements = [...newOrder(id), ...change(id, 2), payment(id, 2), refund(id, 2)];
+    expect(await outcome(service, statements)).toBe('23505 at the last statement');
   });
 });

@@ -86,7 +86,6 @@ afterAll(() => service.stop());
   });
 
   it.each([
-    ['Users-Users_create', 201],
     ['Orders-Orders_place', 201],
     ['Orders-Orders_get', 200],
   ])('%s works with its example: %d', async (operation, status) => {

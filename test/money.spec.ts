@@ -1,6 +1,14 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { inWords, type LineTerms, MAX_AMOUNT, priceLine, sumLines } from '../src/orders/money.js';
+import {
+  addAmounts,
+  inWords,
+  type LineTerms,
+  MAX_AMOUNT,
+  priceLine,
+  refundShare,
+  sumLines,
+} from '../src/orders/money.js';
 import { Problem } from '../src/problems/problem.js';
 
 const rate = fc.integer({ min: 0, max: 1_000_000 });
@@ -80,6 +88,48 @@ describe('the amounts of an order', () => {
     expect(sumLines([line], 0).total).toBe(9_007_199_254_740_991);
     expect(() => sumLines([line], 1)).toThrow(expect.objectContaining({ code: 'money-overflow' }));
   });
+});
+
+describe('the share of refunded units', () => {
+  const total = fc.oneof(fc.integer({ min: 0, max: 50 }), fc.maxSafeNat());
+  /** A line, and its units divided into refunds in some way. */
+  const divided = fc
+    .record({ total, parts: fc.array(fc.integer({ min: 1, max: 20_000 }), { minLength: 1, maxLength: 50 }) })
+    .map(({ parts, ...line }) => ({
+      ...line,
+      parts,
+      quantity: parts.reduce((sum, units) => sum + units, 0),
+    }));
+
+  it('rounds what was refunded so far, not each unit', () => {
+    expect([0, 1, 2].map((before) => refundShare(100, 3, before, 1))).toEqual([33, 34, 33]);
+    expect([0, 1, 2].map((before) => refundShare(1, 3, before, 1))).toEqual([0, 1, 0]);
+    expect(refundShare(MAX_AMOUNT, 1_000_000, 0, 1_000_000)).toBe(MAX_AMOUNT);
+  });
+
+  it('is never negative, and all of them add up to the line, however it is divided', () => {
+    fc.assert(
+      fc.property(divided, (line) => {
+        let before = 0;
+        let sum = 0;
+        for (const units of line.parts) {
+          const share = refundShare(line.total, line.quantity, before, units);
+          expect(share).toBeGreaterThanOrEqual(0);
+          before += units;
+          sum += share;
+          // So far refunded is the exact share, rounded once.
+          const exact = nearest(BigInt(line.total) * BigInt(before), BigInt(line.quantity));
+          expect(BigInt(sum)).toBe(exact);
+        }
+        expect(sum).toBe(line.total);
+      }),
+    );
+  });
+});
+
+it('two amounts add up to 2^53 - 1 at most', () => {
+  expect(addAmounts(MAX_AMOUNT - 1, 1)).toBe(MAX_AMOUNT);
+  expect(() => addAmounts(MAX_AMOUNT, 1)).toThrow(expect.objectContaining({ code: 'money-overflow' }));
 });
 
 it.each([

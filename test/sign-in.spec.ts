@@ -13,6 +13,7 @@ import { Public, Requires } from '../src/http/access.js';
 import { isCommon, normalizePassword } from '../src/users/password-rules.js';
 import { createDatabase } from './support/database.js';
 import { createKey, createPerson, PASSWORD, type Person } from './support/people.js';
+import { eventually } from './support/process.js';
 import { createUser, type UserBody } from './support/samples.js';
 import { ADMIN_EMAIL, startService, testConfig, type TestService } from './support/service.js';
 
@@ -247,6 +248,70 @@ describe('signing in', () => {
     await login(user.email, PASSWORD).expect(200);
   });
 
+  it('is counted for the account, in however many ways its address is written', async () => {
+    const email = `iii.${randomUUID()}@example.com`;
+    await createUser(service, { email, password: PASSWORD });
+    const address = newAddress();
+    const spellings = [
+      'iii',
+      'Iii',
+      '\u0130ii',
+      'i\u0130i',
+      'ii\u0130',
+      '\u0130\u0130i',
+      '\u0130\u0130\u0130',
+      'III',
+    ];
+    const statuses = [];
+    for (const spelling of spellings) {
+      statuses.push((await login(email.replace('iii', spelling), 'a wrong password', address)).status);
+    }
+    expect(statuses.slice(0, 5)).toEqual([401, 401, 401, 401, 401]);
+    expect(statuses.at(-1)).toBe(429);
+  });
+
+  it('answers no-store, and refuses a bad current password on the record, in whatever case the path is', async () => {
+    const { user, accessToken } = await createPerson(service);
+    const response = await fetch(`${service.url}/v1/AUTH/login`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ email: user.email, password: PASSWORD }),
+    });
+    expect([response.status, response.headers.get('Cache-Control')]).toEqual([200, 'no-store']);
+    const wrong = { currentPassword: 'not the one at all', newPassword: 'another one to keep' };
+    await service
+      .as(accessToken)
+      .send('post', '/v1/auth/password')
+      .set('X-Forwarded-For', newAddress())
+      .send(wrong)
+      .expect(422);
+    expect((await events(`subjectId=${user.id}&action=user.sign-in-failed`)).length).toBe(1);
+  });
+
+  it('a change of the password does not undo a reset that was faster', async () => {
+    const { user, accessToken } = await createPerson(service);
+    const issued = await service.send('post', '/v1/auth/reset-tokens').send({ userId: user.id }).expect(201);
+    const { resetToken } = issued.body as { resetToken: string };
+    // The reset is stored while the change is being hashed: it waits for the lock that the change has to wait for, too.
+    const client = await service.database.connect(service.database.superuserUrl);
+    await client.query('BEGIN');
+    await client.query('SELECT FROM passwords WHERE user_id = $1 FOR UPDATE', [user.id]);
+    const send = (body: object, token?: string) =>
+      service
+        .as(token)
+        .send('post', '/v1/auth/password')
+        .set('X-Forwarded-For', newAddress())
+        .send(body)
+        .then();
+    const reset = send({ resetToken, newPassword: 'chosen by the owner' });
+    await untilWaiting(1);
+    const change = send({ currentPassword: PASSWORD, newPassword: 'chosen by a thief' }, accessToken);
+    await untilWaiting(2);
+    await client.query('COMMIT');
+    expect([(await reset).status, (await change).status]).toEqual([204, 422]);
+    await login(user.email, 'chosen by the owner').expect(200);
+  });
+
   it('records no more failures of one address than its allowance, while it goes on to refuse them', async () => {
     const before = await countOf('user.sign-in-throttled');
     const [user, address] = [await createUser(service, { password: PASSWORD }), newAddress()];
@@ -381,6 +446,12 @@ describe('the last admin', () => {
 });
 
 describe('the first admin', () => {
+  it('has an address with which nobody else registers', async () => {
+    const body = { name: 'Squatter', email: ADMIN_EMAIL.toUpperCase(), password: PASSWORD };
+    const response = await service.as(undefined).send('post', '/v1/auth/register').send(body);
+    expect(response.body).toMatchObject({ status: 409, code: 'already-exists', field: 'email' });
+  });
+
   it('is made once, by however many replicas', async () => {
     const database = await createDatabase();
     const replicas = [startService({}, database), startService({}, database), startService({}, database)];
@@ -489,6 +560,16 @@ describe('a route', () => {
     );
   });
 });
+
+/** Waits until so many connections wait for a lock. */
+async function untilWaiting(count: number): Promise<void> {
+  await eventually(async () => {
+    const waiting = await service.database.query(
+      `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+    );
+    expect(waiting).toHaveLength(count);
+  });
+}
 
 /** An answer without what differs from request to request. */
 function withoutIds(response: Response): unknown {

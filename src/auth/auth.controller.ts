@@ -1,16 +1,25 @@
-import { Body, Controller, Headers, HttpCode, Post } from '@nestjs/common';
-import { ApiSecurity, ApiTags } from '@nestjs/swagger';
+import { Body, Controller, HttpCode, Post } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
 import type { Origin } from '../database/event.js';
-import { type Access, ACCESS_TOKEN, CurrentAccess, forbidden, Public, Requires } from '../http/access.js';
+import {
+  type Access,
+  type Caller,
+  CurrentAccess,
+  forbidden,
+  MaybeCaller,
+  OptionallySignedIn,
+  Public,
+  Requires,
+} from '../http/access.js';
 import { EXAMPLE_EMAIL, EXAMPLE_IDS } from '../http/examples.js';
 import { Operation } from '../http/operation.js';
 import { RequestOrigin } from '../http/origin.js';
 import { Reply } from '../http/reply.js';
 import { CallerAddress } from '../limits/caller-address.js';
 import { Costly } from '../limits/decorators.js';
-import { invalid } from '../problems/problem.js';
+import { invalid, Problem } from '../problems/problem.js';
 import { toResponse, UserResponse } from '../users/users.dto.js';
-import { UsersService } from '../users/users.service.js';
+import { emailTaken, UsersService } from '../users/users.service.js';
 import {
   IssueResetToken,
   Login,
@@ -21,7 +30,7 @@ import {
   TokenResponse,
   tokenResponse,
 } from './auth.dto.js';
-import { Authenticator } from './authenticator.js';
+import { FirstAdmin } from './first-admin.js';
 import { PasswordChange } from './password-change.js';
 import { Sessions } from './sessions.js';
 import { SignIn } from './sign-in.js';
@@ -36,7 +45,7 @@ export class AuthController {
     private readonly signIn: SignIn,
     private readonly sessions: Sessions,
     private readonly passwords: PasswordChange,
-    private readonly authenticator: Authenticator,
+    private readonly firstAdmin: FirstAdmin,
   ) {}
 
   @Post('register')
@@ -54,6 +63,7 @@ export class AuthController {
     problems: ['already-exists'],
   })
   async register(@Body() body: Register, @RequestOrigin() origin: Origin): Promise<Reply<UserResponse>> {
+    if (this.firstAdmin.isReserved(body.email)) throw emailTaken();
     const { state } = await this.users.create(body, origin, undefined);
     return new Reply(toResponse(state), { location: `/v1/users/${state.id}` });
   }
@@ -66,7 +76,10 @@ export class AuthController {
     summary: 'Sign in',
     description: 'This page then sends the access token with every request that needs one.',
     answer: TokenResponse,
-    body: { type: Login, example: { email: EXAMPLE_EMAIL, password: EXAMPLE_PASSWORD } },
+    body: {
+      type: Login,
+      example: { email: 'admin@example.com', password: 'as the first start has printed it' },
+    },
     problems: ['unauthenticated', 'too-many-attempts'],
   })
   async login(
@@ -83,7 +96,8 @@ export class AuthController {
   @Operation({
     summary: 'Exchange a refresh token for new tokens',
     description:
-      'The token before answers the same for 15 s more; after that it ends the session, for it may be in other hands.',
+      'The token before answers the same for 15 s more, until its successor is used; after that it ends the session, for ' +
+      'it may be in other hands.',
     answer: TokenResponse,
     body: { type: Refresh, example: { refreshToken: 'as login or refresh has answered it' } },
     problems: ['unauthenticated', 'token-expired', 'refresh-reused'],
@@ -113,10 +127,8 @@ export class AuthController {
 
   @Post('password')
   @HttpCode(204)
-  @Public()
+  @OptionallySignedIn()
   @Costly()
-  @ApiSecurity({})
-  @ApiSecurity(ACCESS_TOKEN)
   @Operation({
     summary: 'Set a new password',
     description:
@@ -130,22 +142,21 @@ export class AuthController {
   })
   async password(
     @Body() body: NewPassword,
-    @Headers('authorization') authorization: string | undefined,
+    @MaybeCaller() caller: Caller | Problem,
     @CallerAddress() address: string,
     @RequestOrigin() origin: Origin,
   ): Promise<void> {
-    const { currentPassword, resetToken, newPassword } = body;
-    if ((currentPassword === undefined) === (resetToken === undefined)) {
-      throw invalid([{ pointer: '', code: 'one-of', detail: 'send either currentPassword or resetToken' }]);
-    }
-    if (resetToken !== undefined) {
-      await this.passwords.reset(resetToken, newPassword, origin);
+    const { currentPassword: current, resetToken, newPassword: wished } = body;
+    if (resetToken !== undefined && current === undefined) {
+      await this.passwords.reset(resetToken, wished, address, origin);
       return;
     }
-    const { actor, role } = await this.authenticator.identify(authorization);
-    if (role === null) throw forbidden();
-    const passwords = { current: currentPassword ?? '', wished: newPassword };
-    await this.passwords.change(actor.id, passwords, address, { ...origin, actor });
+    if (current === undefined || resetToken !== undefined) {
+      throw invalid([{ pointer: '', code: 'one-of', detail: 'send either currentPassword or resetToken' }]);
+    }
+    if (caller instanceof Problem) throw caller;
+    if (caller.role === null) throw forbidden('An API key has no password.');
+    await this.passwords.change(caller.actor.id, { current, wished }, address, origin);
   }
 
   @Post('reset-tokens')

@@ -1,7 +1,7 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import type { Request } from 'express';
-import { declaredAccess, forbidden, reachOf, unauthenticated } from '../http/access.js';
+import { declaredAccess, describePermission, forbidden, reachOf, unauthenticated } from '../http/access.js';
 import { SecurityEvents } from './security-events.js';
 
 /** Last of three guards: lets through who has the permission of the route, and says how far it reaches. */
@@ -14,7 +14,7 @@ export class AuthorizeGuard implements CanActivate {
 
   async canActivate(context: ExecutionContext): Promise<true> {
     const access = declaredAccess(this.reflector, context.getHandler(), context.getClass());
-    if (access === 'public') return true;
+    if (access === 'public' || access === 'optional') return true;
     const request = context.switchToHttp().getRequest<Request>();
     const { caller } = request;
     if (caller === undefined) throw request.refusal ?? unauthenticated();
@@ -22,7 +22,7 @@ export class AuthorizeGuard implements CanActivate {
     const reach = access && reachOf(caller, access);
     if (reach === undefined) {
       await this.events.recordDenial(request);
-      throw forbidden();
+      throw forbidden(access && `You may not do this. ${describePermission(access)}`);
     }
     request.access = { ...caller, reach };
     return true;

@@ -12,7 +12,10 @@ import { Problem } from '../problems/problem.js';
 import { UsersService } from '../users/users.service.js';
 import { PasswordChange } from './password-change.js';
 
-/** How long to wait for the schema of a database that is not migrated yet. */
+/** The schema is not there yet, or the login is no member of `ordo_service` yet: the health check says so too. */
+const NOT_READY: ReadonlySet<string> = new Set([SqlState.undefinedTable, SqlState.insufficientPrivilege]);
+
+/** How long to wait for either. */
 const SCHEMA_PAUSE_MS = 1_000;
 
 /** Sees to it that there is somebody who can administer the service. */
@@ -41,17 +44,28 @@ export class FirstAdmin implements OnApplicationShutdown {
       if (await this.hasAdmin()) await this.giveBackPassword();
       else await this.create();
     } catch (error) {
-      if (sqlState(error) !== SqlState.undefinedTable) throw error;
-      this.timer = setTimeout(() => {
-        this.ensure().catch((failure: unknown) => {
-          this.logger.error({ err: failure }, 'The first admin was not created');
-        });
-      }, SCHEMA_PAUSE_MS).unref();
+      if (!NOT_READY.has(sqlState(error) ?? '')) throw error;
+      this.tryLater();
     }
+  }
+
+  /** Whether the address is that of the admin whom an operator names: nobody else registers with it. */
+  isReserved(email: string): boolean {
+    return email.toLowerCase() === this.config.get('ADMIN_EMAIL', { infer: true }).toLowerCase();
   }
 
   onApplicationShutdown(): void {
     clearTimeout(this.timer);
+  }
+
+  private tryLater(): void {
+    this.timer = setTimeout(() => {
+      this.ensure().catch((error: unknown) => {
+        this.logger.error({ err: error }, 'The first admin was not created');
+        // A database that is away comes back; a password that is not accepted stays so.
+        if (!(error instanceof StartupError)) this.tryLater();
+      });
+    }, SCHEMA_PAUSE_MS).unref();
   }
 
   private async create(): Promise<void> {
@@ -68,7 +82,7 @@ export class FirstAdmin implements OnApplicationShutdown {
       if (!(error instanceof Problem) || error.code !== 'already-exists') explainPassword(error);
       // Another replica was faster; or the address belongs to somebody who is no admin.
       if (await this.hasAdmin()) return;
-      this.logger.warn('There is no admin, and ADMIN_EMAIL belongs to another user');
+      this.logger.warn('There is no admin, and ADMIN_EMAIL belongs to another user: set another ADMIN_EMAIL');
       return;
     }
     // Not through the logger: a password is for whoever sits in front, not for a log.
@@ -79,7 +93,10 @@ export class FirstAdmin implements OnApplicationShutdown {
 
   private async giveBackPassword(): Promise<void> {
     const password = this.config.get('ADMIN_PASSWORD', { infer: true });
-    if (password === undefined) return;
+    if (password === undefined) {
+      await this.warnOfLockOut();
+      return;
+    }
     const email = this.config.get('ADMIN_EMAIL', { infer: true });
     const [admin] = await this.dataSource.query<{ id: string }[]>(
       `SELECT id FROM users LEFT JOIN passwords ON user_id = users.id
@@ -88,7 +105,18 @@ export class FirstAdmin implements OnApplicationShutdown {
     );
     if (admin === undefined) return;
     await this.passwords.give({ id: admin.id, email }, password, systemOrigin()).catch(explainPassword);
-    this.logger.info('The admin of ADMIN_EMAIL had no password and now has ADMIN_PASSWORD');
+    this.logger.warn('The admin of ADMIN_EMAIL had no password and now has ADMIN_PASSWORD');
+  }
+
+  private async warnOfLockOut(): Promise<void> {
+    const rows = await this.dataSource.query<unknown[]>(
+      `SELECT FROM users JOIN passwords ON user_id = users.id WHERE role = 'admin' AND status = 'active' LIMIT 1`,
+    );
+    if (rows.length === 0) {
+      this.logger.warn(
+        'No admin has a password: set ADMIN_PASSWORD, and ADMIN_EMAIL to that of one, and start again',
+      );
+    }
   }
 
   private async hasAdmin(): Promise<boolean> {

@@ -1,18 +1,9 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import type { Request } from 'express';
-import { type Caller, declaredAccess } from '../http/access.js';
+import { declaredAccess } from '../http/access.js';
 import { Problem } from '../problems/problem.js';
 import { Authenticator } from './authenticator.js';
-
-declare module 'express-serve-static-core' {
-  interface Request {
-    /** Who is calling, where credentials were looked at and found good. */
-    caller?: Caller;
-    /** Why they were not. */
-    refusal?: Problem;
-  }
-}
 
 /**
  * First of three guards: finds out who is calling, but refuses nobody yet, so that the next one can count those with

@@ -39,22 +39,21 @@ export class PasswordChange {
     origin: Origin,
   ): Promise<void> {
     const account = await this.passwords.accountById(userId);
-    const email = account?.email ?? '';
-    if (!(await this.signIn.proves(account, email, current, address, origin))) {
-      throw invalid([
-        { pointer: '/currentPassword', code: 'wrong-password', detail: 'the password is wrong' },
-      ]);
-    }
-    await this.set({ id: userId, email }, wished, 'user.password-changed', origin);
+    if (account === undefined) throw unauthenticated();
+    const proof = { account, email: account.email, password: current, address, isSignedIn: true };
+    if ((await this.signIn.prove(proof, origin)) === undefined) throw wrongPassword();
+    // In the meantime somebody else may have set another one, such as the owner by a reset token: that one stays.
+    const isSet = await this.set(account, wished, 'user.password-changed', origin);
+    if (!isSet) throw wrongPassword();
   }
 
   /** Gives a password to a user who has none; `validation-failed` for a weak one. */
   async give(user: Pick<Account, 'id' | 'email'>, wished: string, origin: Origin): Promise<void> {
-    await this.set(user, wished, 'user.password-reset', origin);
+    await this.set({ ...user, changedAt: null }, wished, 'user.password-reset', origin);
   }
 
   /** Sets the password of the user whom the token was issued for; `unauthenticated` when it is unknown, used or too old. */
-  async reset(resetToken: string, wished: string, origin: Origin): Promise<void> {
+  async reset(resetToken: string, wished: string, address: string, origin: Origin): Promise<void> {
     const tokenHash = sha256(resetToken);
     const [holder] = await this.dataSource.query<{ email: string }[]>(
       `SELECT email FROM reset_tokens JOIN users ON users.id = user_id
@@ -77,6 +76,8 @@ export class PasswordChange {
       };
     });
     this.verified.forget(userId);
+    // Whoever guesses from elsewhere does not keep the owner out.
+    await this.signIn.trust(userId, address);
   }
 
   /** Issues a token for a user, in place of an earlier one; `validation-failed` when there is no such user. */
@@ -100,19 +101,24 @@ export class PasswordChange {
   }
 
   private async set(
-    { id, email }: Pick<Account, 'id' | 'email'>,
+    { id, email, changedAt }: Pick<Account, 'id' | 'email' | 'changedAt'>,
     wished: string,
     action: 'user.password-changed' | 'user.password-reset',
     origin: Origin,
-  ): Promise<void> {
+  ): Promise<boolean> {
     await requireGoodPassword(wished, email, NEW_PASSWORD);
     const hash = await this.hasher.hash(wished);
-    await this.writePath.record(origin, async (tx) => {
-      await setPassword(tx, id, hash);
-      return { occurrence: { action, subjectId: id }, result: undefined };
+    const isSet = await this.writePath.record(origin, async (tx) => {
+      const result = await setPassword(tx, id, hash, changedAt);
+      return { occurrence: result ? { action, subjectId: id } : undefined, result };
     });
     this.verified.forget(id);
+    return isSet;
   }
+}
+
+function wrongPassword() {
+  return invalid([{ pointer: '/currentPassword', code: 'wrong-password', detail: 'the password is wrong' }]);
 }
 
 /** What is stored of a token with 256 random bits, which need no slow hash. */

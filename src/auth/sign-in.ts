@@ -7,6 +7,15 @@ import { type Account, Passwords } from '../users/passwords.js';
 import { SecurityEvents } from './security-events.js';
 import { type Credentials, Sessions } from './sessions.js';
 
+/** A password that somebody gives for an account, known or not; `isSignedIn` when they hold a session of it already. */
+export interface Proof {
+  readonly account: Account | undefined;
+  readonly email: string;
+  readonly password: string;
+  readonly address: string;
+  readonly isSignedIn: boolean;
+}
+
 /** Proving who one is by a password: at sign-in, and before the password is changed. */
 @Injectable()
 export class SignIn {
@@ -23,39 +32,41 @@ export class SignIn {
    */
   async signIn(email: string, password: string, address: string, origin: Origin): Promise<Credentials> {
     const account = await this.passwords.accountByEmail(email);
-    const isProven = await this.proves(account, email, password, address, origin);
-    if (isProven && account !== undefined) {
-      const credentials = await this.sessions.begin(account, origin);
-      if (credentials !== undefined) return credentials;
-    }
-    await this.events.record(address, origin, {
-      action: 'user.sign-in-failed',
-      subjectId: account?.id ?? null,
-    });
+    const proven = await this.prove({ account, email, password, address, isSignedIn: false }, origin);
+    const credentials = proven && (await this.sessions.begin(proven, origin));
+    if (credentials !== undefined) return credentials;
     throw unauthenticated('E-mail address or password are wrong.', 'unauthenticated', true);
   }
 
-  /** Whether the password is that of the active account with this e-mail address; throws `too-many-attempts`. */
-  async proves(
-    account: Account | undefined,
-    email: string,
-    password: string,
-    address: string,
-    origin: Origin,
-  ): Promise<boolean> {
-    const attempt = { account: email.toLowerCase(), address };
+  /** The owner of the account has proven at this address who they are, in another way than by the password. */
+  async trust(accountId: string, address: string): Promise<void> {
+    await this.limit.trust({ account: accountId, address });
+  }
+
+  /** The account, if it is active and the password is its own; failures are on the record. Throws `too-many-attempts`. */
+  async prove({ account, password, ...proof }: Proof, origin: Origin): Promise<Account | undefined> {
+    const { address, isSignedIn } = proof;
+    const subjectId = account?.id ?? null;
+    // By the id where there is one: an address can be written in more ways than our lower case and the database's agree on.
+    const attempt = { account: subjectId ?? proof.email.toLowerCase(), address, isSignedIn };
     const wait = await this.limit.begin(attempt);
     if (wait > 0) {
-      const subjectId = account?.id ?? null;
       await this.events.record(address, origin, { action: 'user.sign-in-throttled', subjectId });
       throw new Problem('too-many-attempts', 'Too many attempts have failed: wait before the next one.', {
         headers: { 'Retry-After': String(wait) },
       });
     }
-    const matches = await this.passwords.matches(account, password);
-    if (!matches || account?.status !== 'active') return false;
-    await this.limit.succeeded(attempt);
-    await this.passwords.renewHash(account, password);
-    return true;
+    const matches = await this.passwords.matches(account, password).catch(async (error: unknown) => {
+      // It was not judged, so it does not count.
+      await this.limit.release(attempt);
+      throw error;
+    });
+    if (matches && account?.status === 'active') {
+      await this.limit.succeeded(attempt);
+      await this.passwords.renewHash(account, password);
+      return account;
+    }
+    await this.events.record(address, origin, { action: 'user.sign-in-failed', subjectId });
+    return undefined;
   }
 }

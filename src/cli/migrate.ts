@@ -5,7 +5,7 @@ import { runCommand } from './run-command.js';
 
 /** `npm run migrate`: brings the schema at MIGRATION_DATABASE_URL, or else DATABASE_URL, up to date. */
 await runCommand(async () => {
-  const config = readConfig();
+  const config = readConfig(undefined, 'migration');
   const url = config.MIGRATION_DATABASE_URL ?? config.DATABASE_URL;
   if (url === undefined) {
     throw new StartupError(

@@ -1,16 +1,19 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { NestFactory } from '@nestjs/core';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { AppModule } from '../app.module.js';
 import { ACCESS_TOKEN, API_KEY } from '../http/access.js';
 import { type ServiceConfig, readConfig } from '../config/config.js';
 import { problemExamples } from '../http/problem-responses.js';
+import { describeCommand, drawLifeCycle, type OrderCommand, transitions } from '../orders/life-cycle.js';
 import { runCommand } from './run-command.js';
 
 const DESCRIPTION = `Users, orders and an audit trail.
 
 Failures are problems (RFC 9457): \`type\` leads to a page about the \`code\`. Send an \`Idempotency-Key\` and a retry is
-safe. Every subject has a \`version\`, which is its ETag; PATCH requires it as \`If-Match\`. Lists are pages by cursor.`;
+safe. Every subject has a \`version\`, which is its ETag; PATCH requires it as \`If-Match\`. Lists are pages by cursor.
+
+On the page of this document an id that is an example stands for the subject that the page has shown or made last.`;
 
 const HEADERS = {
   'X-Request-Id': {
@@ -33,15 +36,36 @@ const PROBLEM = 'application/problem+json';
 type PathItem = OpenAPIObject['paths'][string];
 type Responses = NonNullable<PathItem['get']>['responses'];
 
-const FILE = new URL('../../../openapi.json', import.meta.url);
+const ROOT = new URL('../../../', import.meta.url);
 
-/** `npm run openapi`: writes openapi.json from the code, or with `--check` fails when it is not current. */
+const LIFE_CYCLE = `# The life of an order
+
+Written by \`npm run openapi\` from the table in \`src/orders/life-cycle.ts\`.
+
+\`\`\`mermaid
+${drawLifeCycle()}
+\`\`\`
+
+${Object.keys(transitions)
+  .map((command) => `- **${command}**: ${describeCommand(command as OrderCommand)}`)
+  .join('\n')}
+
+Payments and refunds are recorded in every status, fulfillments while an order is confirmed.
+`;
+
+/** `npm run openapi`: writes what is made from the code, or with `--check` fails when it is not current. */
 await runCommand(async () => {
-  const text = `${JSON.stringify(await makeDocument(), null, 2)}\n`;
-  if (process.argv.includes('--write')) {
-    writeFileSync(FILE, text);
-  } else if (readFileSync(FILE, 'utf8') !== text) {
-    throw new Error('openapi.json is not what the code says: run npm run openapi');
+  const files = {
+    'openapi.json': `${JSON.stringify(await makeDocument(), null, 2)}\n`,
+    'docs/order-life-cycle.md': LIFE_CYCLE,
+  };
+  for (const [name, text] of Object.entries(files)) {
+    const file = new URL(name, ROOT);
+    if (process.argv.includes('--write')) {
+      writeFileSync(file, text);
+    } else if (!existsSync(file) || readFileSync(file, 'utf8') !== text) {
+      throw new Error(`${name} is not what the code says: run npm run openapi`);
+    }
   }
 });
 
@@ -62,9 +86,20 @@ async function makeDocument() {
       .setVersion('1')
       .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0')
       .addServer('/', 'This server')
-      .addBearerAuth({ type: 'http', bearerFormat: 'JWT', description: 'Of /v1/auth/login' }, ACCESS_TOKEN)
       .addBearerAuth(
-        { type: 'http', bearerFormat: 'ordo_<id>_<secret>', description: 'Of /v1/api-keys' },
+        {
+          type: 'http',
+          bearerFormat: 'JWT',
+          description: 'The accessToken that POST /v1/auth/login answers; with both given, this one is sent.',
+        },
+        ACCESS_TOKEN,
+      )
+      .addBearerAuth(
+        {
+          type: 'http',
+          bearerFormat: 'ordo_<id>_<secret>',
+          description: 'The key that POST /v1/api-keys answers.',
+        },
         API_KEY,
       )
       .addTag('Auth', 'Signing in. Permissions name roles for access tokens and a scope for API keys.')
@@ -79,6 +114,7 @@ async function makeDocument() {
   await app.close();
   documentCommonHeaders(document);
   shareProblems(document);
+  describeAccess(document);
   return document;
 }
 
@@ -94,6 +130,23 @@ function documentCommonHeaders(document: OpenAPIObject): void {
           response.headers = { ...common, ...response.headers };
         }
       }
+    }
+  }
+}
+
+/** Who may do it, in words: the page does not show the roles and scopes that `security` names. */
+function describeAccess(document: OpenAPIObject): void {
+  for (const item of Object.values(document.paths)) {
+    for (const operation of [item.get, item.post, item.patch, item.delete]) {
+      const { accessToken: names = [], apiKey: scopes } = Object.assign(
+        {},
+        ...(operation?.security ?? []),
+      ) as Record<string, string[] | undefined>;
+      if (operation === undefined || names.length === 0) continue;
+      const keys =
+        scopes === undefined ? 'not for API keys' : `API keys with the scope \`${scopes.join(' ')}\``;
+      const access = `For the roles ${names.map((name) => `\`${name}\``).join(', ')}; ${keys}.`;
+      operation.description = operation.description ? `${operation.description}\n\n${access}` : access;
     }
   }
 }

@@ -13,10 +13,14 @@ export type ServiceConfig = Config & { DATABASE_URL: string; ORDO_SECRET: string
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * Takes the environment (`process.env`) and returns the typed configuration.
- * Throws `StartupError` that names every variable that is wrong, never a value.
+ * Takes the environment (`process.env`) and returns the typed configuration; for the `service` nothing that it needs may
+ * be missing, a `migration` needs no secrets. Throws `StartupError` that names every variable that is wrong, never a
+ * value.
  */
-export function readConfig(environment: Environment = process.env): Config {
+export function readConfig(
+  environment: Environment = process.env,
+  purpose: 'service' | 'migration' = 'service',
+): Config {
   const faults: string[] = [];
   const entries = Object.entries<Variable>(variables).map(([name, variable]) => {
     try {
@@ -27,7 +31,7 @@ export function readConfig(environment: Environment = process.env): Config {
     }
   });
   const config = Object.fromEntries(entries) as Config;
-  if (faults.length === 0) faults.push(...missing(config));
+  if (faults.length === 0 && purpose === 'service') faults.push(...missing(config));
   if (faults.length > 0) throw new StartupError(faults.join('; '));
   return config;
 }

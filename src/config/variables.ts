@@ -138,12 +138,26 @@ function origins(about: About<readonly string[]>): Variable<readonly string[]> {
   };
 }
 
-function text<T extends string | undefined>(about: About<T>): Variable<string | T> {
+function text(about: About<string | undefined>): Variable<string | undefined> {
   return {
     description: about.description,
     default: about.shown ?? '',
     secret: false,
     read: (value) => value ?? about.default,
+  };
+}
+
+function email(about: About<string>): Variable<string> {
+  return {
+    description: about.description,
+    default: about.shown ?? '',
+    secret: false,
+    read(text) {
+      // As roughly as it takes to catch a slip: users are created under the rules of the API.
+      if (text !== undefined && !/^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(text))
+        throw new Error('must be an e-mail address');
+      return text ?? about.default;
+    },
   };
 }
 
@@ -189,13 +203,14 @@ export const variables = {
     shown: 'derived from `ORDO_SECRET`; required in production',
     default: undefined,
   }),
-  ADMIN_EMAIL: text({
+  ADMIN_EMAIL: email({
     description: 'E-mail address of the first admin, who is created where there is none.',
     shown: '`admin@example.com`',
     default: 'admin@example.com',
   }),
   ADMIN_PASSWORD: secret(12, {
-    description: 'Password of the first admin, 12 to 128 characters; not looked at once there is an admin.',
+    description:
+      'Password of the first admin, 12 to 128 characters; not looked at once that admin has a password.',
     shown: 'made and printed once; in production nobody is created without it',
     default: undefined,
   }),

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
-import { notFound, Problem } from '../problems/problem.js';
+import { notFound, Problem, unavailable } from '../problems/problem.js';
 import {
   type Action,
   type Change,
@@ -19,6 +19,7 @@ import {
   stillInProgress,
   takeKeys,
 } from './idempotency.js';
+import { SqlState, sqlState } from './sqlstate.js';
 import { inTransaction, type Transaction } from './transaction.js';
 
 /** One change that somebody asks for. */
@@ -80,11 +81,11 @@ export class WritePath {
     useCase: UseCase<A, I>,
   ): Promise<Result<A>[]> {
     const results: Result<A>[] = [];
-    let waiting = writes.map((write, index): Attempt<I> => ({ ...write, index, eventId: uuidv7() }));
+    let waiting = toAttempts(writes);
     while (waiting.length > 0) {
       const { ready, busy, release } = this.claimKeys(waiting);
       try {
-        if (ready.length > 0) await this.transact(ready, useCase, results);
+        if (ready.length > 0) await this.transactEach(ready, useCase, results);
       } finally {
         release();
       }
@@ -94,6 +95,34 @@ export class WritePath {
       waiting = patient ? busy : rest;
     }
     return results;
+  }
+
+  /**
+   * The same, but all or nothing: when one is a `Problem`, the others are `failed-dependency`, nothing is kept and all
+   * keys stay free. No two writes may have the same key. Throws `idempotency-in-progress` when a transaction of another
+   * process keeps one of the keys: it is not known which.
+   */
+  async writeTogether<A extends Action, I>(
+    writes: readonly Write<I>[],
+    useCase: UseCase<A, I>,
+  ): Promise<Result<A>[]> {
+    const attempts = toAttempts(writes);
+    for (;;) {
+      const results: Result<A>[] = [];
+      const { busy, release } = this.claimKeys(attempts);
+      const [next] = busy;
+      try {
+        if (next === undefined) {
+          await this.transact(attempts, useCase, results, 'together');
+          return allOrNothing(results);
+        }
+      } finally {
+        release();
+      }
+      if (next.request !== undefined && !(await this.busyKeys.freed(next.request))) {
+        return attempts.map(({ index }) => (index === next.index ? stillInProgress() : failedDependency()));
+      }
+    }
   }
 
   /**
@@ -128,12 +157,35 @@ export class WritePath {
     return { ready, busy, release: () => releases.forEach((release) => release()) };
   }
 
-  private async transact<A extends Action, I>(
+  /** One transaction for all; where somebody keeps a lock for too long, one for each, so that only theirs fail. */
+  private async transactEach<A extends Action, I>(
     attempts: readonly Attempt<I>[],
     useCase: UseCase<A, I>,
     results: Result<A>[],
   ): Promise<void> {
+    try {
+      await this.transact(attempts, useCase, results);
+    } catch (error) {
+      if (attempts.length === 1 || lockTimeout(error) === undefined) throw error;
+      for (const attempt of attempts) {
+        await this.transact([attempt], useCase, results, 'impatient').catch((again: unknown) => {
+          const problem = lockTimeout(again);
+          if (problem === undefined) throw again;
+          results[attempt.index] = problem;
+        });
+      }
+    }
+  }
+
+  private async transact<A extends Action, I>(
+    attempts: readonly Attempt<I>[],
+    useCase: UseCase<A, I>,
+    results: Result<A>[],
+    manner?: 'together' | 'impatient',
+  ): Promise<void> {
     const settled = await inTransaction(this.dataSource, async (tx) => {
+      // They have waited before.
+      if (manner === 'impatient') await tx.query(`SET LOCAL lock_timeout = '200ms'`);
       const keyed = attempts.filter(isKeyed);
       const repetitions = keyed.length > 0 ? await takeKeys(tx, keyed) : new Map<string, never>();
       const replays = keyed.flatMap((attempt) => {
@@ -148,7 +200,9 @@ export class WritePath {
         index: fresh[position]?.index ?? 0,
         result: toResult(outcome),
       }));
-      return { commit: changed, result: [...replays, ...done] };
+      const result = [...replays, ...done];
+      const failed = manner === 'together' && result.some((one) => one.result instanceof Problem);
+      return { commit: changed && !failed, result };
     });
     for (const { index, result } of settled) results[index] = result;
   }
@@ -179,6 +233,27 @@ async function recordChanges<A extends Action, I>(
   if (idle.length > 0) await freeKeys(tx, idle);
   await insertEvents(tx, events);
   return true;
+}
+
+function toAttempts<I>(writes: readonly Write<I>[]): Attempt<I>[] {
+  return writes.map((write, index) => ({ ...write, index, eventId: uuidv7() }));
+}
+
+function allOrNothing<A extends Action>(results: readonly Result<A>[]): Result<A>[] {
+  if (!results.some((result) => result instanceof Problem)) return [...results];
+  return results.map((result) => (result instanceof Problem ? result : failedDependency()));
+}
+
+/** What the others are told when one of all or nothing fails. */
+export function failedDependency(): Problem {
+  return new Problem('failed-dependency', 'Another item of the batch failed, so that nothing was placed.');
+}
+
+/** What to tell whoever needs a lock that was not to be had in time; undefined for any other error. */
+function lockTimeout(error: unknown): Problem | undefined {
+  if (error instanceof Problem) return error.code === 'idempotency-in-progress' ? error : undefined;
+  if (sqlState(error) !== SqlState.lockNotAvailable) return undefined;
+  return unavailable('Others are changing the same data.');
 }
 
 function isKeyed<I>(attempt: Attempt<I>): attempt is Attempt<I> & KeyedAttempt {

@@ -58,6 +58,9 @@ export interface Access extends Caller {
 
 declare module 'express-serve-static-core' {
   interface Request {
+    /** Who is calling, where credentials were looked at and found good; else why they were not. */
+    caller?: Caller;
+    refusal?: Problem;
     /** Set on routes that require a permission, once it is granted. */
     access?: Access;
   }
@@ -80,6 +83,15 @@ export function forbidden(detail = 'You may not do this.'): Problem {
   return new Problem('forbidden', detail);
 }
 
+/** Who has the permission, in words. */
+export function describePermission(permission: Permission): string {
+  const { roles: reaches, scope }: Grant = permissions[permission];
+  const names = Object.entries(reaches).map(([role, reach]) =>
+    reach === 'own' ? `${role} (own only)` : role,
+  );
+  return `For the roles ${names.join(', ')}${scope === undefined ? '; not for API keys' : `, and API keys with the scope ${scope}`}.`;
+}
+
 /** 401 with what RFC 6750 wants to be said beside it. */
 export function unauthenticated(
   detail = 'Send an access token or an API key: Authorization: Bearer <token>.',
@@ -90,18 +102,16 @@ export function unauthenticated(
   return new Problem(code, detail, { headers: { 'WWW-Authenticate': challenge } });
 }
 
-const DeclaredAccess = Reflector.createDecorator<Permission | 'public'>();
+type Declaration = Permission | 'public' | 'optional';
+const DeclaredAccess = Reflector.createDecorator<Declaration>();
 
 /** What a route declares of who may use it, the method before its controller; undefined when nobody has said so. */
 export function declaredAccess(
   reflector: Reflector,
   handler: Parameters<Reflector['get']>[1],
   controller: Parameters<Reflector['get']>[1],
-): Permission | 'public' | undefined {
-  return reflector.getAllAndOverride<Permission | 'public' | undefined>(DeclaredAccess.KEY, [
-    handler,
-    controller,
-  ]);
+): Declaration | undefined {
+  return reflector.getAllAndOverride<Declaration | undefined>(DeclaredAccess.KEY, [handler, controller]);
 }
 
 export const ACCESS_TOKEN = 'accessToken';
@@ -122,6 +132,17 @@ export function Requires(permission: Permission): MethodDecorator & ClassDecorat
 export function Public(): MethodDecorator & ClassDecorator {
   return DeclaredAccess('public');
 }
+
+/** A route for everybody that yet wants to know who is calling, if they say so: `@MaybeCaller()`. */
+export function OptionallySignedIn(): MethodDecorator & ClassDecorator {
+  return applyDecorators(DeclaredAccess('optional'), ApiSecurity({}), ApiSecurity(ACCESS_TOKEN));
+}
+
+/** The caller on a route that wants to know, or why their credentials do not count (or are missing). */
+export const MaybeCaller = createParamDecorator((_: unknown, context: ExecutionContext): Caller | Problem => {
+  const { caller, refusal } = context.switchToHttp().getRequest<Request>();
+  return caller ?? refusal ?? unauthenticated();
+});
 
 /** Who is calling and how far they reach, on a route that requires a permission. */
 export const CurrentAccess = createParamDecorator((_: unknown, context: ExecutionContext): Access => {

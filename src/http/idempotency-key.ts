@@ -28,29 +28,35 @@ export class IdempotencyKeyPipe implements PipeTransform<KeyedRequest, Idempoten
       if (!required) return undefined;
       throw new Problem('idempotency-key-missing', 'This route needs an Idempotency-Key header.');
     }
-    return {
-      scope: scopeOf(request.actor),
-      key: parseKey(header),
-      fingerprint: this.fingerprint(request),
-    };
+    const key = parseKey(header);
+    if (key === undefined) {
+      throw new Problem('malformed-request', 'Idempotency-Key must be 1 to 255 printable ASCII characters.');
+    }
+    return this.requestOf(request.actor, key, {
+      method: request.method,
+      url: request.originalUrl,
+      // Where a body may be left out, none says the same as an empty one.
+      body: request.body ?? {},
+    });
   }
 
-  /** Keyed, for a plain hash of a body with a password in it would be a fast password hash. */
-  private fingerprint(request: Request): Buffer {
-    // Where a body may be left out, none says the same as an empty one.
-    const body = canonicalBytes(request.body ?? {}).toString();
-    return authenticate(this.key, [request.method, request.originalUrl, body]);
+  /** What the write path remembers of a request with this key; `url` is path and query. */
+  requestOf(
+    actor: Actor,
+    key: string,
+    { method, url, body }: { method: string; url: string; body: unknown },
+  ): IdempotentRequest {
+    // Keyed, for a plain hash of a body with a password in it would be a fast password hash.
+    const fingerprint = authenticate(this.key, [method, url, canonicalBytes(body).toString()]);
+    return { scope: scopeOf(actor), key, fingerprint };
   }
 }
 
-/** The key in the header: bare, or quoted as a structured-field string, 1 to 255 printable ASCII characters. */
-function parseKey(header: string): string {
-  const quoted = /^"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"$/.exec(header);
-  const key = quoted?.[1]?.replace(/\\(["\\])/g, '$1') ?? header;
-  if (!/^[\x20-\x7e]{1,255}$/.test(key)) {
-    throw new Problem('malformed-request', 'Idempotency-Key must be 1 to 255 printable ASCII characters.');
-  }
-  return key;
+/** A key bare, or quoted as a structured-field string: 1 to 255 printable ASCII characters, else undefined. */
+export function parseKey(text: string): string | undefined {
+  const quoted = /^"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"$/.exec(text);
+  const key = quoted?.[1]?.replace(/\\(["\\])/g, '$1') ?? text;
+  return /^[\x20-\x7e]{1,255}$/.test(key) ? key : undefined;
 }
 
 function scopeOf(actor: Actor): string {

@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http';
 import { applyDecorators, type Type } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import {
@@ -105,7 +106,9 @@ function requestHeaders({ key, ifMatch }: OperationOptions, reads: boolean) {
 
 function answerHeaders({ subject, page, creates, key }: OperationOptions) {
   return {
-    ...(subject && { ETag: always('The version in double quotes.') }),
+    ...(subject && {
+      ETag: always('The version in double quotes; with a suffix where the answer depends on who asks.'),
+    }),
     ...(page && { Link: text('The next page as `rel="next"`; absent on the last one.') }),
     ...(creates && { Location: always('Path of the new subject.') }),
     ...(key && {
@@ -119,7 +122,7 @@ function answerOf(options: OperationOptions) {
   if (answer === undefined) return ApiResponse({ status: 204, description: 'No content' });
   return ApiResponse({
     status,
-    description: status === 201 ? 'Created' : 'OK',
+    description: STATUS_CODES[status] ?? 'OK',
     headers: answerHeaders(options),
     content: { 'application/json': { schema: page ? pageOf(answer) : { $ref: getSchemaPath(answer) } } },
   });

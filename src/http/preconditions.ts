@@ -35,7 +35,9 @@ export class Precondition {
         'Send the version that the change is based on: If-Match: "<version>".',
       );
     }
-    if (this.tags !== undefined && !this.tags.includes(entityTag(version))) {
+    const isMet =
+      this.tags?.some((tag) => tag === entityTag(version) || tag.startsWith(`"${version}.`)) ?? true;
+    if (!isMet) {
       throw new Problem('version-mismatch', `The current version is ${version}.`, {
         members: { currentVersion: version },
         headers: { ETag: entityTag(version) },
@@ -44,9 +46,12 @@ export class Precondition {
   }
 }
 
-/** The ETag of a version. */
-export function entityTag(version: number): string {
-  return `"${version}"`;
+/**
+ * The ETag of a version; with the variant where the answer depends on who asks, for a cache keeps one answer per path
+ * and must not take another caller's for current.
+ */
+export function entityTag(version: number, variant?: string): string {
+  return variant === undefined ? `"${version}"` : `"${version}.${variant}"`;
 }
 
 /** Whether `If-None-Match` names the tag; the comparison is weak. RFC 9110, section 13.1.2. */

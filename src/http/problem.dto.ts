@@ -49,6 +49,10 @@ export class ProblemBody {
   @ApiPropertyOptional()
   field?: string;
 
+  /** With `totals-changed`: the hash of the totals that the order comes to now. */
+  @ApiPropertyOptional()
+  totalsHash?: string;
+
   /** With `illegal-transition`: the state. */
   @ApiPropertyOptional()
   from?: string;
@@ -56,4 +60,19 @@ export class ProblemBody {
   /** With `illegal-transition`: the commands that this state takes. */
   @ApiPropertyOptional({ type: [String] })
   allowed?: string[];
+
+  /** With `illegal-transition`: what the command needs beside the state. */
+  @ApiPropertyOptional({ type: [String] })
+  missing?: string[];
+
+  /** With `refund-exceeds-paid`: what can be refunded, in minor units. */
+  @ApiPropertyOptional({ type: 'integer' })
+  refundable?: number;
+
+  /** With `quantity-exceeds-line`: the line, and the units that it has left. */
+  @ApiPropertyOptional({ type: 'integer' })
+  position?: number;
+
+  @ApiPropertyOptional({ type: 'integer' })
+  remaining?: number;
 }

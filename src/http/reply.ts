@@ -7,7 +7,12 @@ import { entityTag, namesTag } from './preconditions.js';
 export class Reply<T> {
   constructor(
     readonly body: T,
-    readonly about: { readonly replayed?: boolean; readonly location?: string } = {},
+    readonly about: {
+      readonly replayed?: boolean;
+      readonly location?: string;
+      /** Tells apart what different callers get at the same path; part of the ETag. */
+      readonly variant?: string | undefined;
+    } = {},
   ) {}
 }
 
@@ -32,7 +37,7 @@ function send(request: Request, response: Response, answer: unknown): unknown {
     response.set('Link', `<${nextPage(request, body.nextCursor)}>; rel="next"`);
   }
   if ('version' in body && typeof body.version === 'number') {
-    const tag = entityTag(body.version);
+    const tag = entityTag(body.version, about.variant);
     response.set('ETag', tag);
     if (isRead(request) && namesTag(request.get('if-none-match'), tag)) {
       response.status(304);

@@ -6,6 +6,8 @@ import { GrowingLimit, type Policy } from './growing-limit.js';
 interface Attempt {
   readonly account: string;
   readonly address: string;
+  /** They hold a session of the account, so that guesses from elsewhere are not theirs. */
+  readonly isSignedIn?: boolean;
 }
 
 const MINUTE = 60;
@@ -24,7 +26,10 @@ const BY_ADDRESS: Policy = { free: 100, window: 15 * MINUTE, longest: MINUTE };
 const TRUSTED_SECONDS = 30 * DAY;
 const TRUSTED = 'sign-in-trusted';
 
-/** Slows down who guesses passwords, without locking anybody out. */
+/**
+ * Slows down who guesses passwords. An owner at an address that is trusted never waits for guesses from elsewhere; at a
+ * new one they compete with them, until a reset token makes the address a trusted one.
+ */
 @Injectable()
 export class SignInLimit {
   private readonly byPair: GrowingLimit;
@@ -62,12 +67,26 @@ export class SignInLimit {
     ]);
   }
 
+  /** The attempt came to nothing, neither right nor wrong: it is not counted. */
+  async release(attempt: Attempt): Promise<void> {
+    const limits = await this.limitsOf(attempt);
+    await Promise.all(limits.map(({ limit, who }) => limit.giveBack(who)));
+  }
+
+  /** Trusts an address for an account, as if it had signed in from there: its owner has proven it in another way. */
+  async trust(attempt: Attempt): Promise<void> {
+    await this.byPair.forget(pairOf(attempt));
+    await this.counters.mark(TRUSTED, pairOf(attempt), TRUSTED_SECONDS);
+  }
+
   private async limitsOf(attempt: Attempt): Promise<{ limit: GrowingLimit; who: string }[]> {
     const trust = await this.counters.get(TRUSTED, pairOf(attempt));
     return [
       { limit: this.byAddress, who: attempt.address },
       { limit: this.byPair, who: pairOf(attempt) },
-      ...(trust.hits > 0 ? [] : [{ limit: this.byAccount, who: attempt.account }]),
+      ...(trust.hits > 0 || attempt.isSignedIn === true
+        ? []
+        : [{ limit: this.byAccount, who: attempt.account }]),
     ];
   }
 }

@@ -39,6 +39,21 @@ export function sumLines(lines: readonly Amounts[], shipping: number): Amounts {
   return toAmounts(sum('subtotal'), sum('discount'), sum('tax'), sum('total') + BigInt(shipping));
 }
 
+/**
+ * What `units` of a line with `quantity` units and this total give back after `before` units were given back:
+ * cum(before + units) - cum(before), cum(j) = round(total x j / quantity). All units together give back the total,
+ * however they are divided.
+ */
+export function refundShare(total: number, quantity: number, before: number, units: number): number {
+  const upTo = (count: number) => roundHalfUp(BigInt(total) * BigInt(count), BigInt(quantity));
+  return Number(upTo(before + units) - upTo(before));
+}
+
+/** The sum of two amounts; throws `money-overflow` past `MAX_AMOUNT`. */
+export function addAmounts(a: number, b: number): number {
+  return toAmount(BigInt(a) + BigInt(b));
+}
+
 /** numerator / denominator to the nearest integer, halves up; both at least 0. */
 function roundHalfUp(numerator: bigint, denominator: bigint): bigint {
   return (2n * numerator + denominator) / (2n * denominator);

@@ -22,6 +22,13 @@ export class Order {
   @Column('text')
   status: OrderStatus;
 
+  /** Where an order on hold was before, and why it is held. */
+  @Column('text', { name: 'held_from', nullable: true })
+  heldFrom: OrderStatus | null;
+
+  @Column('text', { name: 'hold_reason', nullable: true })
+  holdReason: string | null;
+
   @Column('text', { name: 'payment_status' })
   paymentStatus: PaymentStatus;
 

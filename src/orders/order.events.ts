@@ -1,6 +1,6 @@
-import type { ActionOf, SubjectState } from '../database/event.js';
-import { inWords } from './money.js';
+import type { SubjectState } from '../database/event.js';
 import type { Order, OrderLine } from './order.entity.js';
+import { NO_POSTINGS, type Postings, type Units } from './postings.js';
 import type { FulfillmentStatus, OrderStatus, PaymentStatus } from './status.js';
 
 export interface OrderLineState {
@@ -21,11 +21,13 @@ export interface OrderLineState {
 }
 
 /** An order as events record it; amounts are integers in minor units of `currency`. */
-export interface OrderState extends SubjectState {
+export interface OrderState extends SubjectState, Postings {
   readonly userId: string;
   readonly reference: string | null;
   readonly currency: string;
   readonly status: OrderStatus;
+  /** Where the order was before it was put on hold, and why; null when it is not. */
+  readonly hold: { readonly from: OrderStatus; readonly reason: string } | null;
   readonly paymentStatus: PaymentStatus;
   readonly fulfillmentStatus: FulfillmentStatus;
   readonly lines: readonly OrderLineState[];
@@ -45,21 +47,33 @@ declare module '../database/event.js' {
   interface EventStates {
     'order.placed': OrderState;
     'order.updated': OrderState;
+    'order.confirmed': OrderState;
+    'order.held': OrderState;
+    'order.released': OrderState;
     'order.cancelled': OrderState;
+    'order.completed': OrderState;
+    'order.paid': OrderState;
+    'order.refunded': OrderState;
+    'order.fulfilled': OrderState;
   }
 }
 
-/** The state of an order's rows. */
-export function orderState(order: Order): OrderState {
+/** The state of an order's rows, among them what was posted to it. */
+export function orderState(order: Order, postings: Postings = NO_POSTINGS): OrderState {
   return {
     id: order.id,
     userId: order.userId,
     reference: order.reference,
     currency: order.currency,
     status: order.status,
+    hold:
+      order.heldFrom === null || order.holdReason === null
+        ? null
+        : { from: order.heldFrom, reason: order.holdReason },
     paymentStatus: order.paymentStatus,
     fulfillmentStatus: order.fulfillmentStatus,
-    lines: order.lines.map(lineState).sort((a, b) => a.position - b.position),
+    lines: order.lines.map((line) => lineState(line, postings)).sort((a, b) => a.position - b.position),
+    ...postings,
     subtotal: order.subtotal,
     discount: order.discount,
     tax: order.tax,
@@ -76,7 +90,7 @@ export function orderState(order: Order): OrderState {
   };
 }
 
-function lineState(line: OrderLine): OrderLineState {
+function lineState(line: OrderLine, { refunds, fulfillments }: Postings): OrderLineState {
   return {
     position: line.position,
     sku: line.sku,
@@ -89,22 +103,12 @@ function lineState(line: OrderLine): OrderLineState {
     discount: line.discount,
     tax: line.tax,
     total: line.total,
-    // Nothing can be sent out or refunded yet.
-    fulfilled: 0,
-    refunded: 0,
+    fulfilled: unitsOf(line, fulfillments),
+    refunded: unitsOf(line, refunds),
   };
 }
 
-/** An order's event in words. */
-export function summarizeOrderEvent(action: ActionOf<'order'>, order: OrderState): string {
-  switch (action) {
-    case 'order.placed': {
-      const lines = order.lines.length === 1 ? '1 line' : `${order.lines.length} lines`;
-      return `Order placed: ${lines}, ${inWords(order.total, order.currency)} in total`;
-    }
-    case 'order.cancelled':
-      return 'Order cancelled';
-    case 'order.updated':
-      return 'Order updated';
-  }
+function unitsOf({ position }: OrderLine, postings: readonly { readonly lines: readonly Units[] }[]): number {
+  const units = postings.flatMap(({ lines }) => lines.filter((line) => line.position === position));
+  return units.reduce((sum, { quantity }) => sum + quantity, 0);
 }

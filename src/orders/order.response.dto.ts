@@ -1,10 +1,18 @@
 import { ApiProperty } from '@nestjs/swagger';
 import type { OrderLineState, OrderState } from './order.events.js';
+import { availableActions, type OrderCommander } from './life-cycle.js';
 import {
-  availableActions,
+  FulfillmentResponse,
+  fulfillmentResponse,
+  HoldResponse,
+  PaymentResponse,
+  paymentResponse,
+  RefundResponse,
+  refundResponse,
+} from './posting.response.dto.js';
+import {
   type FulfillmentStatus,
   fulfillmentStatuses,
-  type OrderCommander,
   type OrderStatus,
   orderStatuses,
   type PaymentStatus,
@@ -78,6 +86,10 @@ export class OrderResponse implements OrderState {
   @ApiProperty({ enum: orderStatuses })
   status: OrderStatus;
 
+  /** Where the order was before it was put on hold, and why. */
+  @ApiProperty({ type: HoldResponse, nullable: true })
+  hold: HoldResponse | null;
+
   @ApiProperty({ enum: paymentStatuses })
   paymentStatus: PaymentStatus;
 
@@ -86,6 +98,15 @@ export class OrderResponse implements OrderState {
 
   @ApiProperty({ type: [OrderLineResponse] })
   lines: OrderLineResponse[];
+
+  @ApiProperty({ type: [PaymentResponse] })
+  payments: PaymentResponse[];
+
+  @ApiProperty({ type: [RefundResponse] })
+  refunds: RefundResponse[];
+
+  @ApiProperty({ type: [FulfillmentResponse] })
+  fulfillments: FulfillmentResponse[];
 
   @ApiProperty(AMOUNT)
   subtotal: number;
@@ -136,20 +157,29 @@ export class OrderResponse implements OrderState {
   updatedAt: string;
 }
 
+/** A state as an event holds it: those of the first weeks tell of no holds and postings, of which there were none. */
+type StoredOrderState = Omit<OrderState, Later> & Partial<Pick<OrderState, Later>>;
+type Later = 'hold' | 'payments' | 'refunds' | 'fulfillments';
+
 /**
  * What a caller sees of a state, with the commands that are theirs to give, whether it comes from rows or from an event: members always in the same order, so that
  * a replayed answer equals the first one to the byte.
  */
-export function toResponse(state: OrderState, by: OrderCommander | undefined): OrderResponse {
+export function toResponse(state: StoredOrderState, by: OrderCommander | undefined): OrderResponse {
+  const { hold = null, payments = [], refunds = [], fulfillments = [] } = state;
   return {
     id: state.id,
     userId: state.userId,
     reference: state.reference,
     currency: state.currency,
     status: state.status,
+    hold: hold && { from: hold.from, reason: hold.reason },
     paymentStatus: state.paymentStatus,
     fulfillmentStatus: state.fulfillmentStatus,
     lines: state.lines.map(toLineResponse),
+    payments: payments.map(paymentResponse),
+    refunds: refunds.map(refundResponse),
+    fulfillments: fulfillments.map(fulfillmentResponse),
     subtotal: state.subtotal,
     discount: state.discount,
     tax: state.tax,
@@ -160,7 +190,7 @@ export function toResponse(state: OrderState, by: OrderCommander | undefined): O
     balance: state.total - state.paid,
     note: state.note,
     metadata: Object.fromEntries(Object.entries(state.metadata).sort(([a], [b]) => (a < b ? -1 : 1))),
-    availableActions: availableActions(state.status, by),
+    availableActions: availableActions({ ...state, heldFrom: hold?.from ?? null }, by),
     version: state.version,
     placedAt: state.placedAt,
     createdAt: state.createdAt,

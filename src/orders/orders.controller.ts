@@ -7,19 +7,22 @@ import type { IdempotentRequest } from '../database/idempotency.js';
 import { type Access, CurrentAccess, Requires } from '../http/access.js';
 import { Cursors, type Page } from '../http/cursors.js';
 import { Id, IdParameter } from '../http/id.js';
-import { OptionalKey, RequiredKey } from '../http/idempotency-key.js';
+import { RequiredKey } from '../http/idempotency-key.js';
 import { Operation } from '../http/operation.js';
 import { RequestOrigin } from '../http/origin.js';
 import { PageQuery } from '../http/page.dto.js';
 import { IfMatch, type Precondition } from '../http/preconditions.js';
-import { Reply } from '../http/reply.js';
+import type { Reply } from '../http/reply.js';
 import { Problem } from '../problems/problem.js';
-import { summarizeOrderEvent } from './order.events.js';
+import { commanderOf } from './locked-order.js';
+import { orderReply } from './order-reply.js';
+import { summarizeOrderEvent } from './order.summary.js';
 import { OrderResponse, toResponse } from './order.response.dto.js';
-import { CancelOrder, OrderMoment, OrderQuery, PlaceOrder, UpdateOrder } from './orders.dto.js';
-import { commanderOf, OrdersService } from './orders.service.js';
+import { OrderMoment, OrderQuery, PlaceOrder, UpdateOrder } from './orders.dto.js';
+import { OrdersService } from './orders.service.js';
+import { PreviewResponse } from './preview.dto.js';
 
-const EXAMPLE_ORDER = {
+export const EXAMPLE_ORDER = {
   currency: 'EUR',
   lines: [
     {
@@ -56,7 +59,7 @@ export class OrdersController {
     subject: true,
     body: { type: PlaceOrder, example: EXAMPLE_ORDER },
     key: 'required',
-    problems: ['already-exists', 'money-overflow'],
+    problems: ['already-exists', 'totals-changed', 'money-overflow'],
   })
   async place(
     @Body() body: PlaceOrder,
@@ -64,11 +67,24 @@ export class OrdersController {
     @RequestOrigin() origin: Origin,
     @RequiredKey() key: IdempotentRequest,
   ): Promise<Reply<OrderResponse>> {
-    const { state, replayed } = await this.orders.place(body, { access, origin }, key);
-    return new Reply(toResponse(state, commanderOf(access)), {
-      replayed,
-      location: `/v1/orders/${state.id}`,
-    });
+    const placed = await this.orders.place(body, { access, origin }, key);
+    return orderReply(placed, access, `/v1/orders/${placed.state.id}`);
+  }
+
+  @Post('preview')
+  @HttpCode(200)
+  @Requires('orders:place')
+  @Operation({
+    summary: 'Preview an order: what it would come to',
+    description:
+      'Takes what placing takes and refuses what placing would refuse now, but stores nothing. Send `totalsHash` as ' +
+      '`expectedTotalsHash` when you place the order, and it is placed with these totals or not at all.',
+    answer: PreviewResponse,
+    body: { type: PlaceOrder, example: EXAMPLE_ORDER },
+    problems: ['already-exists', 'totals-changed', 'money-overflow'],
+  })
+  async preview(@Body() body: PlaceOrder, @CurrentAccess() access: Access): Promise<PreviewResponse> {
+    return this.orders.preview(body, access);
   }
 
   @Get()
@@ -108,8 +124,8 @@ export class OrdersController {
     @Id() id: string,
     @Query() query: OrderMoment,
     @CurrentAccess() access: Access,
-  ): Promise<OrderResponse> {
-    return toResponse(await this.orders.get(id, momentOf(query), access), commanderOf(access));
+  ): Promise<Reply<OrderResponse>> {
+    return orderReply({ state: await this.orders.get(id, momentOf(query), access) }, access);
   }
 
   @Patch(':id')
@@ -129,34 +145,9 @@ export class OrdersController {
     @IfMatch('refused') precondition: Precondition,
     @CurrentAccess() access: Access,
     @RequestOrigin() origin: Origin,
-  ): Promise<OrderResponse> {
-    const { state } = await this.orders.update(id, patch, precondition, { access, origin });
-    return toResponse(state, commanderOf(access));
-  }
-
-  @Post(':id/cancel')
-  @HttpCode(200)
-  @Requires('orders:place')
-  @IdParameter('orders')
-  @Operation({
-    summary: 'Cancel an order',
-    answer: OrderResponse,
-    subject: true,
-    body: { type: CancelOrder, example: {}, optional: true },
-    key: 'optional',
-    ifMatch: 'optional',
-    problems: ['not-found', 'illegal-transition'],
-  })
-  async cancel(
-    @Id() id: string,
-    @Body() _body: CancelOrder,
-    @IfMatch('allowed') precondition: Precondition,
-    @CurrentAccess() access: Access,
-    @RequestOrigin() origin: Origin,
-    @OptionalKey() key: IdempotentRequest | undefined,
   ): Promise<Reply<OrderResponse>> {
-    const { state, replayed } = await this.orders.cancel(id, precondition, { access, origin }, key);
-    return new Reply(toResponse(state, commanderOf(access)), { replayed });
+    const { state } = await this.orders.update(id, patch, precondition, { access, origin });
+    return orderReply({ state }, access);
   }
 
   @Get(':id/events')

@@ -1,7 +1,6 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { Type } from 'class-transformer';
-import { IsIn, IsOptional, IsUUID, ValidateNested } from 'class-validator';
-import { OptionalBody } from '../http/contract.pipe.js';
+import { IsIn, IsOptional, IsUUID, Matches, ValidateNested } from 'class-validator';
 import { PageQuery } from '../http/page.dto.js';
 import {
   IsCurrency,
@@ -108,6 +107,12 @@ export class PlaceOrder {
   @IsPresent()
   @IsMetadata()
   metadata: Record<string, string> = {};
+
+  /** `totalsHash` of a preview: the order is placed only if it still comes to the same totals. */
+  @ApiPropertyOptional({ pattern: '^[0-9a-fA-F]{64}$' })
+  @IsPresent()
+  @Matches(/^[0-9a-f]{64}$/i, { message: '$property must be 64 hexadecimal digits' })
+  expectedTotalsHash?: string;
 }
 
 /** JSON merge patch (RFC 7396) of an order. */
@@ -128,10 +133,6 @@ export class UpdateOrder {
   @IsMetadata({ patch: true })
   metadata?: Record<string, string | null> | null;
 }
-
-/** Nothing to say yet: what money is held is given back once there are payments. */
-@OptionalBody()
-export class CancelOrder {}
 
 export class OrderMoment {
   /** The order as this version left it. */

@@ -1,6 +1,11 @@
-import { Module } from '@nestjs/common';
+import { Module, type OnModuleInit } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { AuditModule } from '../audit/audit.module.js';
+import { OrderBatchController } from './batch.controller.js';
+import { OrderBatch } from './batch.js';
+import { checkLifeCycle } from './life-cycle.js';
+import { OrderCommands } from './order-commands.js';
+import { OrderCommandsController } from './order-commands.controller.js';
 import { Order, OrderLine } from './order.entity.js';
 import { OrdersController } from './orders.controller.js';
 import { OrdersRepository } from './orders.repository.js';
@@ -8,7 +13,12 @@ import { OrdersService } from './orders.service.js';
 
 @Module({
   imports: [TypeOrmModule.forFeature([Order, OrderLine]), AuditModule],
-  controllers: [OrdersController],
-  providers: [OrdersService, OrdersRepository],
+  // Paths without an id come first in the contract, too.
+  controllers: [OrderBatchController, OrdersController, OrderCommandsController],
+  providers: [OrderBatch, OrderCommands, OrdersService, OrdersRepository],
 })
-export class OrdersModule {}
+export class OrdersModule implements OnModuleInit {
+  onModuleInit(): void {
+    checkLifeCycle();
+  }
+}

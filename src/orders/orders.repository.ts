@@ -4,6 +4,7 @@ import { DataSource, In, Repository } from 'typeorm';
 import { KeysetQuery, type Slice } from '../database/keyset.js';
 import { Order } from './order.entity.js';
 import { orderState, type OrderState } from './order.events.js';
+import { findPostings } from './postings.js';
 import type { OrderQuery } from './orders.dto.js';
 
 /** How orders are read. */
@@ -22,7 +23,10 @@ export class OrdersRepository {
       relationLoadStrategy: 'query',
       order: { id: 'DESC' },
     });
-    return orders.map(orderState);
+    // A new order has none.
+    const changed = orders.filter(({ version }) => version > 1).map(({ id }) => id);
+    const postings = await findPostings(this.dataSource.manager, changed);
+    return orders.map((order) => orderState(order, postings.get(order.id)));
   }
 
   /** One page of the orders (of `owner`, where given) that fit the query, newest first, and where the next one starts. */

@@ -1,20 +1,22 @@
 import { Injectable } from '@nestjs/common';
+import { DataSource } from 'typeorm';
 import { History, type Moment } from '../audit/history.js';
-import { type Origin, timeOfChange } from '../database/event.js';
+import type { Origin } from '../database/event.js';
 import type { IdempotentRequest } from '../database/idempotency.js';
 import type { Slice } from '../database/keyset.js';
-import type { Transaction } from '../database/transaction.js';
 import { single, WritePath, type Written } from '../database/write-path.js';
 import { type Access, reaches } from '../http/access.js';
 import { isMetadata } from '../http/validators.js';
 import type { Precondition } from '../http/preconditions.js';
 import { invalid, notFound } from '../problems/problem.js';
-import { Order, OrderLine } from './order.entity.js';
-import { orderState, type OrderState } from './order.events.js';
+import { LockedOrder } from './locked-order.js';
+import type { Order } from './order.entity.js';
+import type { OrderState } from './order.events.js';
 import type { OrderQuery, PlaceOrder, UpdateOrder } from './orders.dto.js';
 import { OrdersRepository } from './orders.repository.js';
 import { type Placement, placeOrders, preparePlacement } from './place-orders.js';
-import { type OrderCommander, statusAfter } from './status.js';
+import { previewOrder } from './preview.js';
+import type { PreviewResponse } from './preview.dto.js';
 
 @Injectable()
 export class OrdersService {
@@ -22,6 +24,7 @@ export class OrdersService {
     private readonly orders: OrdersRepository,
     private readonly history: History,
     private readonly writePath: WritePath,
+    private readonly dataSource: DataSource,
   ) {}
 
   /** Places one order: a list of one. */
@@ -32,6 +35,11 @@ export class OrdersService {
   ): Promise<Written<'order.placed'>> {
     const write = { input: preparePlacement(input, access), origin, request };
     return single(await this.writePath.writeAll<'order.placed', Placement>([write], placeOrders));
+  }
+
+  /** What an order would come to; throws what placing it now would, and stores nothing. */
+  async preview(input: PlaceOrder, access: Access): Promise<PreviewResponse> {
+    return previewOrder(this.dataSource.manager, preparePlacement(input, access));
   }
 
   /** The order as it is now, or as it was at a moment; `not-found` when there is or was none for this caller. */
@@ -57,64 +65,20 @@ export class OrdersService {
     { access, origin }: Request,
   ): Promise<Written<'order.updated'>> {
     return this.writePath.write<'order.updated'>(origin, undefined, async (tx) => {
-      const order = await lockOrder(tx, id, precondition, access);
-      const note = patch.note === undefined ? order.note : patch.note;
-      const metadata = patchMetadata(order.metadata, patch.metadata);
-      if (note === order.note && sameMembers(metadata, order.metadata))
-        return { unchanged: orderState(order) };
-      return { action: 'order.updated', state: await changeOrder(tx, order, { note, metadata }) };
-    });
-  }
-
-  /** Cancels an order; `illegal-transition` when its status does not allow it. */
-  async cancel(
-    id: string,
-    precondition: Precondition,
-    { access, origin }: Request,
-    request: IdempotentRequest | undefined,
-  ): Promise<Written<'order.cancelled'>> {
-    return this.writePath.write<'order.cancelled'>(origin, request, async (tx) => {
-      const order = await lockOrder(tx, id, precondition, access);
-      const status = statusAfter(order.status, 'cancel', commanderOf(access));
-      return { action: 'order.cancelled', state: await changeOrder(tx, order, { status }) };
+      const order = await LockedOrder.read(tx, id, precondition, access);
+      const note = patch.note === undefined ? order.row.note : patch.note;
+      const metadata = patchMetadata(order.row.metadata, patch.metadata);
+      if (note === order.row.note && sameMembers(metadata, order.row.metadata))
+        return { unchanged: order.state };
+      return { action: 'order.updated', state: await order.change(order.next(), { note, metadata }) };
     });
   }
 }
 
 /** Who asks for a change of an order, in which request. */
-interface Request {
+export interface Request {
   readonly access: Access;
   readonly origin: Origin;
-}
-
-/** As whom the caller gives commands. */
-export function commanderOf({ reach, role, scopes }: Access): OrderCommander | undefined {
-  if (reach === 'own') return 'customer';
-  return role !== null || scopes.includes('orders:write') ? 'staff' : undefined;
-}
-
-/** The order with its lines, its row locked against other changes until the transaction ends. */
-async function lockOrder(
-  tx: Transaction,
-  id: string,
-  precondition: Precondition,
-  access: Access,
-): Promise<Order> {
-  const order = await tx.findOne(Order, { where: { id }, lock: { mode: 'for_no_key_update' } });
-  if (order === null || !reaches(access, order.userId)) throw notFound();
-  precondition.require(order.version);
-  return { ...order, lines: await tx.findBy(OrderLine, { orderId: id }) };
-}
-
-/** Writes the next version of a locked order and returns its state. */
-async function changeOrder(
-  tx: Transaction,
-  order: Order,
-  members: Partial<Pick<Order, 'status' | 'note' | 'metadata'>>,
-): Promise<OrderState> {
-  const change = { ...members, version: order.version + 1, updatedAt: timeOfChange(order.updatedAt) };
-  await tx.update(Order, { id: order.id }, change);
-  return orderState({ ...order, ...change });
 }
 
 /** RFC 7396 for flat metadata: null removes a member, null altogether removes all. */

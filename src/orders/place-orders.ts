@@ -8,7 +8,8 @@ import { type Amounts, priceLine, sumLines } from './money.js';
 import type { Order } from './order.entity.js';
 import { orderState } from './order.events.js';
 import type { PlaceOrder, PlaceOrderLine } from './orders.dto.js';
-import { unpaidStatus } from './status.js';
+import { totalsHash } from './preview-hash.js';
+import { paymentStatusOf } from './status.js';
 
 /** An order that is ready to be placed but for what only the database knows. */
 export interface Placement {
@@ -41,7 +42,8 @@ export function preparePlacement(order: PlaceOrder, access: Access): Placement {
 
 /**
  * Places any number of orders in the open transaction and answers one outcome for each: `validation-failed` for an
- * unknown user, `already-exists` for a reference that the user has given before.
+ * unknown user, `totals-changed` for totals that are not those expected, `already-exists` for a reference that the user
+ * has given before.
  */
 export async function placeOrders(
   tx: Transaction,
@@ -51,19 +53,36 @@ export async function placeOrders(
     tx,
     placements.map(({ userId }) => userId),
   );
+  const refusals = placements.map((placement) => refusalOf(placement, known));
   const orders = placements.map(toOrder);
   const placed = await insertOrders(
     tx,
-    orders.filter((order) => known.has(order.userId)),
+    orders.filter((_, index) => refusals[index] === undefined),
   );
-  return orders.map((order) => {
+  return orders.map((order, index) => {
     if (placed.has(order.id)) return { action: 'order.placed', state: orderState(order) };
-    if (known.has(order.userId)) {
-      return new Problem('already-exists', 'The user has an order with this reference.', {
-        members: { field: 'reference' },
-      });
-    }
+    return refusals[index] ?? referenceTaken();
+  });
+}
+
+/** Why an order is not placed whatever its reference, `known` being the users there are; else undefined. */
+export function refusalOf(placement: Placement, known: ReadonlySet<string>): Problem | undefined {
+  if (!known.has(placement.userId)) {
     return invalid([{ pointer: '/userId', code: 'unknown', detail: 'There is no such user.' }]);
+  }
+  const expected = placement.order.expectedTotalsHash?.toLowerCase();
+  if (expected === undefined) return undefined;
+  const current = totalsHash(placement);
+  if (expected === current) return undefined;
+  return new Problem('totals-changed', 'The order comes to other totals than expected.', {
+    members: { totalsHash: current },
+  });
+}
+
+/** A reference is an order's for ever. */
+export function referenceTaken(): Problem {
+  return new Problem('already-exists', 'The user has an order with this reference.', {
+    members: { field: 'reference' },
   });
 }
 
@@ -112,7 +131,9 @@ function toOrder({ userId, order, lines, amounts }: Placement): Order {
     reference: order.reference ?? null,
     currency: order.currency,
     status: 'placed',
-    paymentStatus: unpaidStatus(amounts.total),
+    heldFrom: null,
+    holdReason: null,
+    paymentStatus: paymentStatusOf(amounts.total, 0, 0),
     fulfillmentStatus: 'unfulfilled',
     ...amounts,
     shipping: order.shipping,

@@ -1,5 +1,3 @@
-import { Problem } from '../problems/problem.js';
-
 export const orderStatuses = ['placed', 'confirmed', 'on_hold', 'completed', 'cancelled'] as const;
 export type OrderStatus = (typeof orderStatuses)[number];
 
@@ -17,44 +15,19 @@ export type PaymentStatus = (typeof paymentStatuses)[number];
 export const fulfillmentStatuses = ['unfulfilled', 'partially_fulfilled', 'fulfilled'] as const;
 export type FulfillmentStatus = (typeof fulfillmentStatuses)[number];
 
-/** Who gives a command: a customer to an own order, the staff (also an API key) to any. */
-export type OrderCommander = 'customer' | 'staff';
-
-/** Which statuses each command starts from, by who gives it, and where it leads. */
-const transitions = {
-  cancel: { from: { customer: ['placed'], staff: ['placed', 'confirmed', 'on_hold'] }, to: 'cancelled' },
-} as const satisfies Record<
-  string,
-  { from: Record<OrderCommander, readonly OrderStatus[]>; to: OrderStatus }
->;
-
-export type OrderCommand = keyof typeof transitions;
-
-/** The commands that an order in this status takes from this commander; none from nobody. */
-export function availableActions(status: OrderStatus, by: OrderCommander | undefined): OrderCommand[] {
-  return Object.entries(transitions).flatMap(([command, { from }]) =>
-    by !== undefined && from[by].some((each) => each === status) ? [command as OrderCommand] : [],
-  );
+/** How far an order is paid; the first that applies (amounts in minor units). */
+export function paymentStatusOf(total: number, paid: number, refunded: number): PaymentStatus {
+  if (paid === 0) return total === 0 ? 'not_required' : 'unpaid';
+  if (refunded === paid) return 'refunded';
+  if (paid - refunded > total) return 'overpaid';
+  if (paid < total) return 'partially_paid';
+  return paid - refunded < total ? 'partially_refunded' : 'paid';
 }
 
-/** The status after the command; throws `illegal-transition` when the order does not take it now. */
-export function statusAfter(
-  status: OrderStatus,
-  command: OrderCommand,
-  by: OrderCommander | undefined,
-): OrderStatus {
-  const allowed = availableActions(status, by);
-  if (!allowed.includes(command)) {
-    throw new Problem(
-      'illegal-transition',
-      `An order that is ${status} does not take the command ${command}${by === 'customer' ? ' from a customer' : ''}.`,
-      { members: { from: status, allowed } },
-    );
-  }
-  return transitions[command].to;
-}
-
-/** The payment status of an order on which nothing was paid yet. */
-export function unpaidStatus(total: number): PaymentStatus {
-  return total === 0 ? 'not_required' : 'unpaid';
+/** How far the lines are sent out, in units. */
+export function fulfillmentStatusOf(
+  lines: readonly { readonly quantity: number; readonly fulfilled: number }[],
+): FulfillmentStatus {
+  if (lines.every(({ quantity, fulfilled }) => fulfilled === quantity)) return 'fulfilled';
+  return lines.some(({ fulfilled }) => fulfilled > 0) ? 'partially_fulfilled' : 'unfulfilled';
 }

@@ -91,7 +91,23 @@ export const problemKinds = {
     status: 409,
     title: 'Not possible in this state',
     meaning:
-      'The state does not allow the command: `from` is the state, `allowed` lists the commands it takes.',
+      'The state does not allow the command: `from` is the state, `allowed` lists the commands it takes, `missing` what the command needs beside the state.',
+  },
+  'refund-exceeds-paid': {
+    status: 409,
+    title: 'Refund exceeds what was paid',
+    meaning: 'No more goes back than came in; `refundable` is what is left, in minor units.',
+  },
+  'quantity-exceeds-line': {
+    status: 409,
+    title: 'More units than the line has left',
+    meaning: 'The line at `position` has only `remaining` units that were not sent out or refunded before.',
+  },
+  'totals-changed': {
+    status: 409,
+    title: 'Totals changed',
+    meaning:
+      'The order comes to other totals than `expectedTotalsHash` says; `totalsHash` belongs to those it comes to now. Preview it again, then decide.',
   },
   'last-admin': {
     status: 409,
@@ -130,6 +146,12 @@ export const problemKinds = {
     status: 422,
     title: 'Amount too large',
     meaning: 'A computed amount exceeds 9007199254740991 minor units, the largest that JSON carries exactly.',
+  },
+  'failed-dependency': {
+    status: 424,
+    title: 'Another item failed',
+    meaning:
+      'In a batch that is placed as a whole or not at all, another item failed: nothing was placed, and all keys are free. Mend or leave out the items with other statuses, then send the batch again.',
   },
   'precondition-required': {
     status: 428,

@@ -58,16 +58,24 @@ export class Passwords {
 }
 
 /**
- * Sets or replaces a user's password and withdraws a reset token. When a password is replaced all sessions end: the
- * database sees to it.
+ * Sets a user's password and withdraws a reset token; the database ends all sessions. With `replaced` only where the
+ * password still is the one that was changed then, or where there still is none (null): answers whether it was set.
  */
-export async function setPassword(tx: Transaction, userId: string, hash: string): Promise<void> {
+export async function setPassword(
+  tx: Transaction,
+  userId: string,
+  hash: string,
+  replaced?: Date | null,
+): Promise<boolean> {
   // The time of change always moves on: it is what ends the sessions.
-  await tx.query(
+  const rows = await tx.query<unknown[]>(
     `INSERT INTO passwords (user_id, hash) VALUES ($1, $2)
      ON CONFLICT ON CONSTRAINT passwords_pkey DO UPDATE SET hash = excluded.hash,
-       changed_at = greatest(excluded.changed_at, passwords.changed_at + interval '1 ms')`,
-    [userId, hash],
+       changed_at = greatest(excluded.changed_at, passwords.changed_at + interval '1 ms')
+       WHERE $3 OR passwords.changed_at = $4
+     RETURNING user_id`,
+    [userId, hash, replaced === undefined, replaced ?? null],
   );
   await tx.query(`DELETE FROM reset_tokens WHERE user_id = $1`, [userId]);
+  return rows.length > 0;
 }

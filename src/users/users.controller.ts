@@ -78,8 +78,9 @@ export class UsersController {
   @Get('me')
   @Requires('account')
   @Operation({ summary: 'Get yourself', answer: UserResponse, subject: true })
-  async me(@CurrentAccess() access: Access): Promise<UserResponse> {
-    return toResponse(await this.users.get(access.actor.id, access));
+  async me(@CurrentAccess() access: Access): Promise<Reply<UserResponse>> {
+    const { id } = access.actor;
+    return new Reply(toResponse(await this.users.get(id, access)), { variant: id });
   }
 
   @Get(':id')

@@ -20,15 +20,41 @@ export async function expectConsistent(database: TestDatabase): Promise<void> {
       UNION ALL
       SELECT 'order', id, version, jsonb_build_object(
                'id', id, 'version', version, 'userId', user_id, 'reference', reference, 'currency', currency,
-               'status', status, 'paymentStatus', payment_status, 'fulfillmentStatus', fulfillment_status,
+               'status', status, 'hold', CASE WHEN held_from IS NOT NULL
+                 THEN jsonb_build_object('from', held_from, 'reason', hold_reason) END,
+               'paymentStatus', payment_status, 'fulfillmentStatus', fulfillment_status,
                'subtotal', subtotal, 'discount', discount, 'tax', tax, 'shipping', shipping, 'total', total,
                'paid', paid, 'refunded', refunded, 'note', note, 'metadata', metadata,
                'placedAt', placed_at, 'createdAt', created_at, 'updatedAt', updated_at,
                'lines', (SELECT jsonb_agg(jsonb_build_object(
                    'position', position, 'sku', sku, 'name', name, 'quantity', quantity, 'unitPrice', unit_price,
                    'discountPpm', discount_ppm, 'taxPpm', tax_ppm, 'subtotal', lines.subtotal,
-                   'discount', lines.discount, 'tax', lines.tax, 'total', lines.total, 'fulfilled', 0, 'refunded', 0)
-                   ORDER BY position) FROM order_lines AS lines WHERE order_id = orders.id))
+                   'discount', lines.discount, 'tax', lines.tax, 'total', lines.total, 
+                   'fulfilled', (SELECT coalesce(sum(units.quantity), 0) FROM order_fulfillment_lines AS units
+                                  WHERE (units.order_id, units.position) = (lines.order_id, lines.position)),
+                   'refunded', (SELECT coalesce(sum(units.quantity), 0) FROM order_refund_lines AS units
+                                 WHERE (units.order_id, units.position) = (lines.order_id, lines.position)))
+                   ORDER BY position) FROM order_lines AS lines WHERE order_id = orders.id),
+               'payments', (SELECT coalesce(jsonb_agg(jsonb_build_object(
+                   'version', order_version, 'at', to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'amount', amount,
+                   'provider', provider, 'providerReference', provider_reference, 'method', method)
+                   ORDER BY order_version), '[]') FROM order_ledger WHERE order_id = orders.id AND kind = 'payment'),
+               'refunds', (SELECT coalesce(jsonb_agg(jsonb_build_object(
+                   'version', order_version, 'at', to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'amount', amount,
+                   'reason', reason, 'lines', (SELECT coalesce(jsonb_agg(jsonb_build_object(
+                       'position', position, 'quantity', quantity, 'amount', units.amount) ORDER BY position), '[]')
+                     FROM order_refund_lines AS units
+                    WHERE (units.order_id, units.order_version) = (ledger.order_id, ledger.order_version)))
+                   ORDER BY order_version), '[]') FROM order_ledger AS ledger
+                 WHERE order_id = orders.id AND kind = 'refund'),
+               'fulfillments', (SELECT coalesce(jsonb_agg(jsonb_build_object(
+                   'version', order_version, 'at', to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+                   'carrier', carrier, 'trackingNumber', tracking_number,
+                   'lines', (SELECT jsonb_agg(jsonb_build_object('position', position, 'quantity', quantity)
+                                              ORDER BY position)
+                     FROM order_fulfillment_lines AS units
+                    WHERE (units.order_id, units.order_version) = (sent.order_id, sent.order_version)))
+                   ORDER BY order_version), '[]') FROM order_fulfillments AS sent WHERE order_id = orders.id))
         FROM orders
       UNION ALL
       SELECT 'api-key', id, version, jsonb_build_object(
@@ -61,6 +87,12 @@ export async function expectConsistent(database: TestDatabase): Promise<void> {
         'v', 1, 'id', id, 'at', to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'action', action,
         'actor', jsonb_build_object('type', actor_type, 'id', actor_id), 'requestId', request_id,
         'subject', jsonb_build_object('type', subject_type, 'id', subject_id, 'version', subject_version))
+    UNION ALL
+    SELECT 'order ' || orders.id, 'paid and refunded, and the ledger'
+      FROM orders LEFT JOIN order_ledger ON order_id = orders.id
+      GROUP BY orders.id
+      HAVING paid <> coalesce(sum(amount) FILTER (WHERE kind = 'payment'), 0)
+          OR refunded <> coalesce(sum(amount) FILTER (WHERE kind = 'refund'), 0)
     UNION ALL
     SELECT type || ' ' || id, 'entry and state hash' FROM newest
       WHERE convert_from(entry, 'UTF8')::jsonb ->> 'stateHash' <> encode(sha256(salt || bytes), 'hex')`);

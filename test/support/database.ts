@@ -45,10 +45,20 @@ export async function createDatabase({ empty = false } = {}): Promise<TestDataba
     },
     async drop() {
       await Promise.all(clients.map((client) => client.end()));
+      await untilUnused(admin, name);
       await admin.query(`DROP DATABASE ${name} WITH (FORCE)`);
       await admin.end();
     },
   };
+}
+
+/** A pool that has ended may still be closing its connections: cut off in that moment they would report an error. */
+async function untilUnused(admin: pg.Client, name: string): Promise<void> {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const { rowCount } = await admin.query('SELECT FROM pg_stat_activity WHERE datname = $1', [name]);
+    if (rowCount === 0) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
 }
 
 function onDatabase(variable: string, name: string): string {

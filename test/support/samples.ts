@@ -47,10 +47,10 @@ export async function createUser(service: TestService, members: object = {}): Pr
   return response.body as UserBody;
 }
 
-/** Places an order for the user under a key of its own and returns it. */
+/** Places an order for the user, or the admin, under a key of its own and returns it. */
 export async function placeOrder(
   service: TestService,
-  userId: string,
+  userId: string | undefined,
   members: object = {},
 ): Promise<OrderBody> {
   const response = await service
@@ -59,4 +59,30 @@ export async function placeOrder(
     .send({ userId, currency: 'EUR', lines, ...members })
     .expect(201);
   return response.body as OrderBody;
+}
+
+/** Places an order, of the admin unless a user is named, and brings it to where it takes the command. */
+export async function orderThatTakes(
+  service: TestService,
+  command: string,
+  userId?: string,
+): Promise<OrderBody> {
+  // Free of charge, so that it needs no payment to be completed.
+  const free = {
+    lines: [{ sku: 'GIFT', name: 'Gift', quantity: 2, unitPrice: command === 'refund' ? 500 : 0 }],
+  };
+  const order = await placeOrder(service, userId, free);
+  const post = (path: string, body: object) =>
+    service
+      .send('post', `/v1/orders/${order.id}/${path}`)
+      .set('Idempotency-Key', randomUUID())
+      .send(body)
+      .expect(200);
+  if (command === 'release') await post('hold', { reason: 'to be released' });
+  if (command === 'fulfill' || command === 'complete') await post('confirm', {});
+  if (command === 'complete') await post('fulfillments', { lines: [{ position: 1, quantity: 2 }] });
+  if (command === 'refund') {
+    await post('payments', { amount: 1_000, provider: 'bank', providerReference: randomUUID() });
+  }
+  return order;
 }
