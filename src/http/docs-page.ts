@@ -35,7 +35,7 @@ export function serveDocs(app: NestExpressApplication): void {
     swaggerOptions: {
       displayRequestDuration: true,
       tryItOutEnabled: true,
-      // Closed: drawing all schemas takes longer than all the rest.
+      // Closed: whoever tries the API has the schemas at each operation.
       defaultModelsExpandDepth: 0,
       // Read by the two functions below, which run in the browser and see nothing of this file.
       exampleIds: EXAMPLE_IDS,
