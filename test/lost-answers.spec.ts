@@ -14,8 +14,9 @@ beforeAll(async () => {
   database = await createDatabase();
   proxy = await startProxy(database.serviceUrl);
   dataSource = new DataSource({
-    ...dataSourceOptions(proxy.url, 2),
-    extra: { stream: impatientSocket(300) },
+    // One connection: another that is idle would be stalled as well, and be given up in the middle of the next question.
+    ...dataSourceOptions(proxy.url, 1),
+    extra: { stream: impatientSocket(1_000) },
   });
   await dataSource.initialize();
 });
