@@ -2,7 +2,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { NestFactory } from '@nestjs/core';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { AppModule } from '../app.module.js';
-import { ACCESS_TOKEN, API_KEY } from '../http/access.js';
+import { ACCESS_TOKEN, API_KEY, describeGrant } from '../http/access.js';
 import { type ServiceConfig, readConfig } from '../config/config.js';
 import { problemExamples } from '../http/problem-responses.js';
 import { describeCommand, drawLifeCycle, type OrderCommand, transitions } from '../orders/life-cycle.js';
@@ -143,9 +143,7 @@ function describeAccess(document: OpenAPIObject): void {
         ...(operation?.security ?? []),
       ) as Record<string, string[] | undefined>;
       if (operation === undefined || names.length === 0) continue;
-      const keys =
-        scopes === undefined ? 'not for API keys' : `API keys with the scope \`${scopes.join(' ')}\``;
-      const access = `For the roles ${names.map((name) => `\`${name}\``).join(', ')}; ${keys}.`;
+      const access = describeGrant(names, scopes?.join(' '));
       operation.description = operation.description ? `${operation.description}\n\n${access}` : access;
     }
   }

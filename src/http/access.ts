@@ -24,7 +24,7 @@ interface Grant {
 
 const EVERYBODYS_OWN = { customer: 'own', staff: 'own', auditor: 'own', admin: 'own' } as const;
 
-/** Who may do what. The guard, the contract's `security` and its tests follow from this table. */
+/** Who may do what: the guards and the contract's `security` follow from this table. Its test has one of its own. */
 const permissions = {
   /** The caller's own profile, sessions and sign-out. */
   account: { roles: EVERYBODYS_OWN },
@@ -86,10 +86,13 @@ export function forbidden(detail = 'You may not do this.'): Problem {
 /** Who has the permission, in words. */
 export function describePermission(permission: Permission): string {
   const { roles: reaches, scope }: Grant = permissions[permission];
-  const names = Object.entries(reaches).map(([role, reach]) =>
-    reach === 'own' ? `${role} (own only)` : role,
-  );
-  return `For the roles ${names.join(', ')}${scope === undefined ? '; not for API keys' : `, and API keys with the scope ${scope}`}.`;
+  return describeGrant(Object.keys(reaches), scope);
+}
+
+/** Which roles, and which scope of API keys, are let through, in words. */
+export function describeGrant(names: readonly string[], scope: string | undefined): string {
+  const keys = scope === undefined ? 'not for API keys' : `for API keys with the scope ${scope}`;
+  return `For the roles ${names.join(', ')}; ${keys}.`;
 }
 
 /** 401 with what RFC 6750 wants to be said beside it. */
