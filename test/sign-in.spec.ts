@@ -288,6 +288,23 @@ describe('signing in', () => {
     expect((await events(`subjectId=${user.id}&action=user.sign-in-failed`)).length).toBe(1);
   });
 
+  it('is possible for the owner at a new address while others guess, once a reset token was used from there', async () => {
+    const { user } = await createPerson(service);
+    for (let guess = 0; guess < 55; guess++) await login(user.email, 'a wrong password');
+    const address = newAddress();
+    await login(user.email, PASSWORD, address).expect(429);
+    const issued = await service.send('post', '/v1/auth/reset-tokens').send({ userId: user.id }).expect(201);
+    const { resetToken } = issued.body as { resetToken: string };
+    await service
+      .as(undefined)
+      .send('post', '/v1/auth/password')
+      .set('X-Forwarded-For', address)
+      .send({ resetToken, newPassword: 'chosen by the owner' })
+      .expect(204);
+    await login(user.email, 'chosen by the owner', address).expect(200);
+    await login(user.email, 'chosen by the owner').expect(429);
+  });
+
   it('a change of the password does not undo a reset that was faster', async () => {
     const { user, accessToken } = await createPerson(service);
     const issued = await service.send('post', '/v1/auth/reset-tokens').send({ userId: user.id }).expect(201);

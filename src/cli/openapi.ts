@@ -149,7 +149,7 @@ function describeAccess(document: OpenAPIObject): void {
   }
 }
 
-/** Failures are the same in many operations: written once, they make the document a third as long, and the page fast. */
+/** Failures are the same in many operations: they are written once, or the page takes long to draw an operation. */
 function shareProblems(document: OpenAPIObject): void {
   const shared: NonNullable<OpenAPIObject['components']>['responses'] = {};
   for (const responses of Object.values(document.paths).flatMap(responsesOf)) {

@@ -21,7 +21,7 @@ import {
 
 const AMOUNT = { type: 'integer', minimum: 0 } as const;
 
-class OrderLineResponse implements OrderLineState {
+export class OrderLineResponse implements OrderLineState {
   /** Counts from 1. */
   @ApiProperty({ type: 'integer', minimum: 1 })
   position: number;

@@ -1,46 +1,9 @@
-import { ApiProperty } from '@nestjs/swagger';
+import { ApiProperty, OmitType } from '@nestjs/swagger';
+import { OrderLineResponse } from './order.response.dto.js';
 
 const AMOUNT = { type: 'integer', minimum: 0 } as const;
 
-class PreviewLineResponse {
-  /** Counts from 1. */
-  @ApiProperty({ type: 'integer', minimum: 1 })
-  position: number;
-
-  @ApiProperty()
-  sku: string;
-
-  @ApiProperty()
-  name: string;
-
-  @ApiProperty({ type: 'integer', minimum: 1 })
-  quantity: number;
-
-  @ApiProperty(AMOUNT)
-  unitPrice: number;
-
-  @ApiProperty(AMOUNT)
-  discountPpm: number;
-
-  @ApiProperty(AMOUNT)
-  taxPpm: number;
-
-  /** quantity x unitPrice */
-  @ApiProperty(AMOUNT)
-  subtotal: number;
-
-  /** subtotal x discountPpm / 10^6, rounded half up */
-  @ApiProperty(AMOUNT)
-  discount: number;
-
-  /** (subtotal - discount) x taxPpm / 10^6, rounded half up */
-  @ApiProperty(AMOUNT)
-  tax: number;
-
-  /** subtotal - discount + tax */
-  @ApiProperty(AMOUNT)
-  total: number;
-}
+class PreviewLineResponse extends OmitType(OrderLineResponse, ['fulfilled', 'refunded'] as const) {}
 
 /** What an order would come to; amounts are integers in minor units of its currency. */
 export class PreviewResponse {
