@@ -61,8 +61,6 @@ it('200 sign-ins at once fill the queue and no more, and leave the p99 of anothe
         }),
       ),
     );
-    // Refused with 503 for want of room, an attempt was not judged and does not count against the account.
-    const unlucky = Array.from({ length: 12 }, () => signIn(`10.${round}.2.1`, ADMIN));
     const over = signIns.then(() => (areOver = true));
     const crowded = percentile99(await timesOf(read, Infinity, () => areOver));
     await over;
@@ -71,8 +69,6 @@ it('200 sign-ins at once fill the queue and no more, and leave the p99 of anothe
     const refused = (await signIns).filter(({ status }) => status !== 401);
     expect(new Set(refused.map(({ status }) => status))).toEqual(new Set([503]));
     expect(refused[0]?.headers.get('Retry-After')).toBe('1');
-    await Promise.all(unlucky);
-    expect((await signIn(`10.${round}.2.1`, ADMIN)).status).toBe(200);
     ratios.push(crowded / baseline);
 
     if (crowded < 2 * baseline) return;
