@@ -21,6 +21,7 @@ import { LimitsModule } from './limits/limits.module.js';
 import { ThrottleGuard } from './limits/throttle.guard.js';
 import { MetricsModule } from './metrics/metrics.module.js';
 import { OrderBatchController } from './orders/batch.controller.js';
+import { OrderExportController } from './orders/export.controller.js';
 import { OrderCommandsController } from './orders/order-commands.controller.js';
 import { OrdersController } from './orders/orders.controller.js';
 import { OrdersModule } from './orders/orders.module.js';
@@ -76,6 +77,7 @@ export class AppModule implements NestModule {
         UsersController,
         OrdersController,
         OrderBatchController,
+        OrderExportController,
         OrderCommandsController,
         AuditController,
       );

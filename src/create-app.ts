@@ -12,6 +12,7 @@ import type { ServiceConfig } from './config/config.js';
 import { answerClientErrors } from './http/client-errors.js';
 import { serveDocs } from './http/docs-page.js';
 import { RequestLog } from './http/request-log.middleware.js';
+import { NDJSON } from './http/stream.js';
 
 /** The service, ready to listen. Throws when the database stays out of reach for half a minute. */
 export async function createApp(config: ServiceConfig): Promise<NestExpressApplication> {
@@ -37,6 +38,7 @@ export async function createApp(config: ServiceConfig): Promise<NestExpressAppli
     app.enableCors({
       origin: [...config.CORS_ORIGINS],
       exposedHeaders: [
+        'Content-Disposition',
         'ETag',
         'Link',
         'Location',
@@ -50,7 +52,7 @@ export async function createApp(config: ServiceConfig): Promise<NestExpressAppli
       maxAge: 3_600,
     });
   }
-  app.use(compression());
+  app.use(compression({ filter: isCompressible }));
   app.use('/v1', (request: Request, response: Response, next: NextFunction) => {
     response.set('Cache-Control', 'private, no-cache').vary('Authorization');
     if (request.path.toLowerCase().startsWith('/auth/')) response.set('Cache-Control', 'no-store');
@@ -67,6 +69,11 @@ export async function createApp(config: ServiceConfig): Promise<NestExpressAppli
   await app.init();
   app.useLogger(app.get(Logger));
   return app;
+}
+
+/** What the package knows to be worth it, and NDJSON, which it does not know. */
+function isCompressible(request: Request, response: Response): boolean {
+  return response.get('Content-Type') === NDJSON || compression.filter(request, response);
 }
 
 function tuneServer(server: Server, config: ServiceConfig): void {

@@ -71,6 +71,7 @@ const expected: Record<string, string> = {
   Orders_place: '401 201 201 201 403 201 403 201 orders:write',
   Orders_preview: '401 200 200 200 403 200 403 200 orders:write',
   OrderBatch_place: '401 207 207 207 403 207 403 207 orders:write',
+  OrderExport_export: '401 200 200 200 403 200 403 200 orders:read',
   Orders_list: '401 200 200 200 403 200 403 200 orders:read',
   Orders_get: '401 200 404 200 403 200 403 200 orders:read',
   Orders_update: '401 403 403 200 403 200 403 200 orders:write',

@@ -1,9 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { createDatabase, type TestDatabase } from './support/database.js';
-import { createFolder, type ServiceProcess, startProcess } from './support/process.js';
+import { createFolder, freePort, type ServiceProcess, startProcess } from './support/process.js';
 
 const ADMIN_PASSWORD = 'canary admin password';
 
@@ -40,14 +38,6 @@ afterAll(async () => {
   await database.drop();
   await folder.remove();
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
-}
 
 it('secrets and personal data are in no log line, event, metric or problem', async () => {
   const problems: string[] = [];

@@ -118,6 +118,7 @@ it('every example of the contract works, once ids, tokens and addresses that exi
     Orders_place: 201,
     Orders_preview: 200,
     OrderBatch_place: 207,
+    OrderExport_export: 200,
     Orders_list: 200,
     Orders_get: 200,
     Orders_update: 200,

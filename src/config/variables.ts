@@ -188,7 +188,8 @@ export const variables = {
     default: undefined,
   }),
   DATABASE_POOL_SIZE: integer(1, 500, {
-    description: 'Connections to PostgreSQL that one process holds at most.',
+    description:
+      'Connections to PostgreSQL that one process holds at most, beside one for each export under way.',
     default: 10,
   }),
   ORDO_SECRET: secret(32, {
@@ -246,6 +247,10 @@ export const variables = {
   REQUEST_TIMEOUT_MS: integer(100, 600_000, {
     description: 'Milliseconds after which a request is answered with 504.',
     default: 30_000,
+  }),
+  EXPORT_STALL_TIMEOUT_MS: integer(100, 600_000, {
+    description: 'Milliseconds after which an export is broken off whose client takes nothing.',
+    default: 120_000,
   }),
   IDEMPOTENCY_TTL_HOURS: integer(1, 8_760, {
     description: 'Hours for which an idempotency key is remembered.',

@@ -6,9 +6,10 @@ import { dataSourceOptions } from './data-source.js';
 import { ANSWER_PATIENCE_MS, impatientSocket } from './impatient-socket.js';
 import { isDatabaseUnavailable, isLoginRefused } from './sqlstate.js';
 import { KeyPurge } from './key-purge.js';
+import { Snapshots } from './snapshot.js';
 import { WritePath } from './write-path.js';
 
-/** The pool of connections and the write path. */
+/** The pool of connections, the write path, and snapshots to read from. */
 @Global()
 @Module({
   imports: [
@@ -27,7 +28,7 @@ import { WritePath } from './write-path.js';
       }),
     }),
   ],
-  providers: [WritePath, KeyPurge],
-  exports: [WritePath],
+  providers: [WritePath, Snapshots, KeyPurge],
+  exports: [WritePath, Snapshots],
 })
 export class DatabaseModule {}

@@ -1,4 +1,4 @@
-import type { DataSource } from 'typeorm';
+import type { Queryable } from './snapshot.js';
 
 /** How many rows a page may look at while it filters them one by one. */
 const SCAN_LIMIT = 2_000;
@@ -42,10 +42,10 @@ export class KeysetQuery {
   }
 
   /** Reads the page of `limit` ids that follows `after` (an id, undefined for the first page). */
-  async page(dataSource: DataSource, limit: number, after: string | undefined): Promise<IdPage> {
+  async page(database: Queryable, limit: number, after: string | undefined): Promise<IdPage> {
     this.add(this.indexed, 'id < ?', after);
     const scanLimit = this.filters.length > 0 ? SCAN_LIMIT : limit + 1;
-    const [page] = await dataSource.query<[{ ids: string[] | null; resume: string | null }]>(
+    const [page] = await database.query<[{ ids: string[] | null; resume: string | null }]>(
       `WITH scanned AS MATERIALIZED (
          SELECT * FROM ${this.source} ${where(this.indexed)} ORDER BY id DESC LIMIT ${scanLimit}
        ), found AS MATERIALIZED (

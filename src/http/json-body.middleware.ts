@@ -4,6 +4,7 @@ import type { NextFunction, Request, Response } from 'express';
 import express from 'express';
 import { pointerToken } from '../problems/pointer.js';
 import { type Fault, invalid, Problem } from '../problems/problem.js';
+import { answerTypes } from './openapi-document.js';
 import { isReserved } from './reserved-names.js';
 
 const BODY_LIMIT = '1mb';
@@ -25,7 +26,10 @@ export class JsonBody implements NestMiddleware {
     const hasBody = takesBody(request) && carriesBody(request);
     if (hasBody) requireJson(request);
     if (!request.accepts(['application/json', 'application/problem+json'])) {
-      throw new Problem('not-acceptable', 'The answers are application/json.');
+      const types = answerTypes(request.path);
+      if (!types.some((type) => request.accepts(type))) {
+        throw new Problem('not-acceptable', `The answers are ${[...new Set(types)].join(', ')}.`);
+      }
     }
     if (!hasBody) {
       next();

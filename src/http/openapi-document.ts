@@ -10,10 +10,11 @@ const METHODS = ['get', 'post', 'put', 'patch', 'delete'] as const;
 export const openApiDocument = JSON.parse(readFileSync(locate('openapi.json'), 'utf8')) as OpenAPIObject;
 
 /** Pages for people, which the contract of the API does not tell of. */
-const pages = { pattern: /^\/(docs|docs-json|problems\/[^/]+)?\/?$/, methods: ['GET', 'HEAD'] };
+const pages = { pattern: /^\/(docs|docs-json|problems\/[^/]+)?\/?$/, types: [], methods: ['GET', 'HEAD'] };
 
 const routes = Object.entries(openApiDocument.paths).map(([path, item]) => ({
   pattern: new RegExp(`^${path.replace(/\{\w+\}/g, '[^/]+')}/?$`),
+  types: METHODS.flatMap((method) => answerTypesOf(item[method])),
   methods: METHODS.filter((method) => item[method] !== undefined).flatMap((method) =>
     method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()],
   ),
@@ -23,6 +24,17 @@ routes.push(pages);
 /** The methods that there are at a path (`/v1/orders/...`), none when the path is unknown. */
 export function allowedMethods(path: string): string[] {
   return [...new Set(routes.filter(({ pattern }) => pattern.test(path)).flatMap(({ methods }) => methods))];
+}
+
+/** The media types of all answers that there are at a path, those of failures among them. */
+export function answerTypes(path: string): string[] {
+  return routes.filter(({ pattern }) => pattern.test(path)).flatMap(({ types }) => types);
+}
+
+function answerTypesOf(operation: OpenAPIObject['paths'][string]['get']): string[] {
+  return Object.values(operation?.responses ?? {}).flatMap((answer) =>
+    answer !== undefined && 'content' in answer ? Object.keys(answer.content ?? {}) : [],
+  );
 }
 
 /** A file of the package's root, seen from `src/http` or `dist/src/http`. */

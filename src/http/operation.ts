@@ -15,6 +15,8 @@ import { EXAMPLE_KEY } from './examples.js';
 import { ProblemBody } from './problem.dto.js';
 import { problemResponses, text } from './problem-responses.js';
 
+type Schema = { readonly $ref: string } | { readonly type: string; readonly description: string };
+
 /** What a route takes and answers, for the OpenAPI document and for the checks that follow from it. */
 interface OperationOptions {
   readonly summary: string;
@@ -22,6 +24,8 @@ interface OperationOptions {
   /** The class of one answer, or of one item of a `page`; none is 204. */
   readonly answer?: Type;
   readonly page?: boolean;
+  /** The answer is a file, in one of these media types, each with its schema. */
+  readonly file?: Readonly<Record<string, Schema>>;
   /** 201 with Location instead of 200. */
   readonly creates?: boolean;
   /** Where it is neither 200, 201 with Location nor 204. */
@@ -104,12 +108,13 @@ function requestHeaders({ key, ifMatch }: OperationOptions, reads: boolean) {
   return headers;
 }
 
-function answerHeaders({ subject, page, creates, key }: OperationOptions) {
+function answerHeaders({ subject, page, file, creates, key }: OperationOptions) {
   return {
     ...(subject && {
       ETag: always('The version in double quotes; with a suffix where the answer depends on who asks.'),
     }),
     ...(page && { Link: text('The next page as `rel="next"`; absent on the last one.') }),
+    ...(file && { 'Content-Disposition': always('A name for the file.') }),
     ...(creates && { Location: always('Path of the new subject.') }),
     ...(key && {
       'Idempotency-Replayed': text('`true` when an earlier request with this key had made the change.'),
@@ -118,14 +123,22 @@ function answerHeaders({ subject, page, creates, key }: OperationOptions) {
 }
 
 function answerOf(options: OperationOptions) {
-  const { answer, page, creates, status = creates ? 201 : 200 } = options;
+  const { answer, file, creates, status = creates ? 201 : 200 } = options;
   if (answer === undefined) return ApiResponse({ status: 204, description: 'No content' });
   return ApiResponse({
     status,
     description: STATUS_CODES[status] ?? 'OK',
     headers: answerHeaders(options),
-    content: { 'application/json': { schema: page ? pageOf(answer) : { $ref: getSchemaPath(answer) } } },
+    content: file ? contentOf(file) : { 'application/json': { schema: schemaOf(answer, options) } },
   });
+}
+
+function contentOf(file: NonNullable<OperationOptions['file']>) {
+  return Object.fromEntries(Object.entries(file).map(([type, schema]) => [type, { schema }]));
+}
+
+function schemaOf(answer: Type, { page }: OperationOptions) {
+  return page ? pageOf(answer) : { $ref: getSchemaPath(answer) };
 }
 
 function pageOf(item: Type) {

@@ -8,6 +8,8 @@ import { ANONYMOUS } from './origin.js';
 
 /** As nginx counts a request whose client went away before the answer was complete. */
 const CLIENT_CLOSED_REQUEST = 499;
+/** An answer that had begun well and that the service could not bring to its end. */
+const BROKEN_OFF = 500;
 
 /**
  * First in the chain: gives each request its id and its actor, and writes one log line and one measurement when it is
@@ -35,15 +37,16 @@ export class RequestLog implements NestMiddleware {
 
   private finish(request: Request, response: Response, milliseconds: number): void {
     const aborted = !response.writableFinished;
+    const failed = response.locals.error !== undefined;
     const line = {
       requestId: request.id,
       method: request.method,
       route: routeOf(request),
-      status: aborted ? CLIENT_CLOSED_REQUEST : response.statusCode,
+      status: aborted ? (failed ? BROKEN_OFF : CLIENT_CLOSED_REQUEST) : response.statusCode,
       durationMs: Math.round(milliseconds * 10) / 10,
       actor: request.actor,
       ...(aborted && { aborted }),
-      ...(response.locals.error !== undefined && { err: response.locals.error as unknown }),
+      ...(failed && { err: response.locals.error as unknown }),
     };
     this.metrics.requestsInFlight.dec();
     this.metrics.requestDuration

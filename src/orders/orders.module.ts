@@ -3,6 +3,8 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import { AuditModule } from '../audit/audit.module.js';
 import { OrderBatchController } from './batch.controller.js';
 import { OrderBatch } from './batch.js';
+import { OrderExportController } from './export.controller.js';
+import { OrderExports } from './export.js';
 import { checkLifeCycle } from './life-cycle.js';
 import { OrderCommands } from './order-commands.js';
 import { OrderCommandsController } from './order-commands.controller.js';
@@ -14,8 +16,8 @@ import { OrdersService } from './orders.service.js';
 @Module({
   imports: [TypeOrmModule.forFeature([Order, OrderLine]), AuditModule],
   // Paths without an id come first in the contract, too.
-  controllers: [OrderBatchController, OrdersController, OrderCommandsController],
-  providers: [OrderBatch, OrderCommands, OrdersService, OrdersRepository],
+  controllers: [OrderBatchController, OrderExportController, OrdersController, OrderCommandsController],
+  providers: [OrderBatch, OrderCommands, OrderExports, OrdersService, OrdersRepository],
 })
 export class OrdersModule implements OnModuleInit {
   onModuleInit(): void {

@@ -7,6 +7,8 @@ import { orderState, type OrderState } from './order.events.js';
 import { findPostings } from './postings.js';
 import type { OrderQuery } from './orders.dto.js';
 
+type OrderFilters = Omit<OrderQuery, 'limit' | 'cursor'>;
+
 /** How orders are read. */
 @Injectable()
 export class OrdersRepository {
@@ -31,20 +33,24 @@ export class OrdersRepository {
 
   /** One page of the orders (of `owner`, where given) that fit the query, newest first, and where the next one starts. */
   async page(query: OrderQuery, after: string | undefined, owner?: string): Promise<Slice<OrderState>> {
-    const { ids, next } = await new KeysetQuery('orders')
-      .narrow('reference = ?', query.reference)
-      .narrow('user_id = ?', owner)
-      .narrow('user_id = ?', query.userId)
-      .narrow('id IN (SELECT order_id FROM order_lines WHERE sku = ?)', query.sku)
-      .filter('status = ?', query.status)
-      .filter('payment_status = ?', query.paymentStatus)
-      .filter('fulfillment_status = ?', query.fulfillmentStatus)
-      .filter('currency = ?', query.currency)
-      .filter('placed_at >= ?', query.placedFrom)
-      .filter('placed_at < ?', query.placedTo)
-      .filter('total >= ?', query.totalMin)
-      .filter('total <= ?', query.totalMax)
-      .page(this.dataSource, query.limit, after);
+    const { ids, next } = await ordersThatFit(query, owner).page(this.dataSource, query.limit, after);
     return { data: await this.find(ids), next };
   }
+}
+
+/** The orders (of `owner`, where given) that fit the filters. */
+export function ordersThatFit(filters: OrderFilters, owner?: string): KeysetQuery {
+  return new KeysetQuery('orders')
+    .narrow('reference = ?', filters.reference)
+    .narrow('user_id = ?', owner)
+    .narrow('user_id = ?', filters.userId)
+    .narrow('id IN (SELECT order_id FROM order_lines WHERE sku = ?)', filters.sku)
+    .filter('status = ?', filters.status)
+    .filter('payment_status = ?', filters.paymentStatus)
+    .filter('fulfillment_status = ?', filters.fulfillmentStatus)
+    .filter('currency = ?', filters.currency)
+    .filter('placed_at >= ?', filters.placedFrom)
+    .filter('placed_at < ?', filters.placedTo)
+    .filter('total >= ?', filters.totalMin)
+    .filter('total <= ?', filters.totalMax);
 }

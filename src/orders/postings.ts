@@ -1,3 +1,4 @@
+import type { Queryable } from '../database/snapshot.js';
 import type { Transaction } from '../database/transaction.js';
 
 /** Money that came in, as the provider booked it. `version` is the one that the order got by it. */
@@ -55,11 +56,11 @@ type LedgerRow = Row<Payment & Refund> & { readonly kind: 'payment' | 'refund' }
 
 /** The postings of these orders, by order; an order without any is missing. */
 export async function findPostings(
-  tx: Transaction,
+  database: Queryable,
   orderIds: readonly string[],
 ): Promise<Map<string, Postings>> {
   if (orderIds.length === 0) return new Map();
-  const ledger = await tx.query<LedgerRow[]>(
+  const ledger = await database.query<LedgerRow[]>(
     `SELECT order_id AS "orderId", order_version AS version, kind, amount, provider,
             provider_reference AS "providerReference", method, reason, at,
             (SELECT coalesce(json_agg(json_build_object('position', position, 'quantity', quantity, 'amount', units.amount)
@@ -71,7 +72,7 @@ export async function findPostings(
       ORDER BY order_id, order_version`,
     [orderIds],
   );
-  const fulfillments = await tx.query<Row<Fulfillment>[]>(
+  const fulfillments = await database.query<Row<Fulfillment>[]>(
     `SELECT order_id AS "orderId", order_version AS version, carrier, tracking_number AS "trackingNumber", at,
             (SELECT json_agg(json_build_object('position', position, 'quantity', quantity) ORDER BY position)
                FROM order_fulfillment_lines AS units

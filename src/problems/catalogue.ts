@@ -69,7 +69,7 @@ export const problemKinds = {
   'not-acceptable': {
     status: 406,
     title: 'Not acceptable',
-    meaning: 'The API answers JSON, which the Accept header rules out.',
+    meaning: 'The Accept header rules out what this route answers: JSON, unless the contract says otherwise.',
   },
   'request-timeout': {
     status: 408,

@@ -70,6 +70,6 @@ export function invalid(errors: readonly Fault[]): Problem {
 }
 
 /** The service or its database cannot answer now; a retry is safe. */
-export function unavailable(detail = 'The service cannot answer now.'): Problem {
-  return new Problem('unavailable', detail, { headers: { 'Retry-After': '1' } });
+export function unavailable(detail = 'The service cannot answer now.', retryAfterSeconds = 1): Problem {
+  return new Problem('unavailable', detail, { headers: { 'Retry-After': String(retryAfterSeconds) } });
 }

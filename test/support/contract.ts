@@ -23,6 +23,7 @@ interface Document {
 
 /** Headers that a client may rely upon: present only where they are documented. */
 const CONTRACT_HEADERS = [
+  'Content-Disposition',
   'ETag',
   'Link',
   'Location',
@@ -60,11 +61,20 @@ export function expectContract(method: string, path: string, response: Response)
   // HEAD: there is no body to look at.
   if (method === 'head') return;
   const validate = validatorOf(media.schema);
-  if (!validate(response.body)) {
-    throw new Error(
-      `${where} is not as openapi.json says: ${ajv.errorsText(validate.errors)}\n${response.text}`,
-    );
+  for (const body of bodiesOf(response)) {
+    if (!validate(body)) {
+      throw new Error(
+        `${where} is not as openapi.json says: ${ajv.errorsText(validate.errors)}\n${response.text}`,
+      );
+    }
   }
+}
+
+/** What the schema describes: the JSON, each line of NDJSON, or the text. */
+function bodiesOf(response: Response): unknown[] {
+  if (/[/+]json$/.test(response.type)) return [response.body];
+  if (response.type !== 'application/x-ndjson') return [response.text];
+  return response.text.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line)]));
 }
 
 function expectHeaders(where: string, answer: Answer, response: Response): void {

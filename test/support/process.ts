@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -78,6 +79,15 @@ export async function tokenOf(url: string, credentials: Credentials): Promise<st
 export async function postmasterOf(folder: string): Promise<number> {
   const [pid] = (await readFile(join(folder, '.ordo/postgres/postmaster.pid'), 'utf8')).split('\n');
   return Number(pid);
+}
+
+/** A port that nobody listened on a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  return port;
 }
 
 /** Waits until `condition` answers without throwing and returns its answer; gives up after 20 s. */

@@ -1,0 +1,130 @@
+import { Injectable } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import { type Queryable, Snapshots } from '../database/snapshot.js';
+import { WritePath } from '../database/write-path.js';
+import { unavailable } from '../problems/problem.js';
+import { csvHeader, csvRows } from './csv.js';
+import type { ExportedOrder, OrderExportQuery } from './export.dto.js';
+import { commanderOf } from './locked-order.js';
+import { Order, OrderLine } from './order.entity.js';
+import { orderState } from './order.events.js';
+import { toResponse } from './order.response.dto.js';
+import { ordersThatFit } from './orders.repository.js';
+import type { Request } from './orders.service.js';
+import { findPostings } from './postings.js';
+
+declare module '../database/event.js' {
+  interface Occurrences {
+    /** Somebody was sent orders together with the names and addresses of those who placed them. */
+    'order.exported': null;
+  }
+}
+
+type Row = Order & Pick<ExportedOrder, 'customer'>;
+
+/** Orders that are read, and held in memory, at once: one can have a hundred kilobytes. */
+const PAGE = 100;
+/** Characters that are handed over at once. */
+const PART = 65_536;
+const MOST_AT_ONCE = 2;
+const RETRY_AFTER_SECONDS = 10;
+
+const writers = {
+  ndjson: { head: '', write: (order: ExportedOrder) => `${JSON.stringify(order)}\n` },
+  csv: { head: csvHeader, write: csvRows },
+};
+
+/** Exports of orders, at most two at once in this process. */
+@Injectable()
+export class OrderExports {
+  private underWay = 0;
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly snapshots: Snapshots,
+    private readonly writePath: WritePath,
+  ) {}
+
+  /**
+   * All orders that fit the query and are the caller's to see, newest first, as they were at one moment: `send` takes
+   * the text in parts, each read when it is asked for. Who exports is on the record before `send` is called. Throws
+   * `unavailable` while two others are under way; ends early when `signal` aborts.
+   */
+  async run(
+    query: OrderExportQuery,
+    { access, origin }: Request,
+    signal: AbortSignal,
+    send: (texts: AsyncIterable<string>) => Promise<void>,
+  ): Promise<void> {
+    if (this.underWay >= MOST_AT_ONCE) {
+      throw unavailable(`${MOST_AT_ONCE} exports are under way already.`, RETRY_AFTER_SECONDS);
+    }
+    this.underWay += 1;
+    try {
+      await this.snapshots.read(signal, async (snapshot) => {
+        const texts = this.texts(snapshot, query, access);
+        const first = await texts.next();
+        const occurrence = { action: 'order.exported', subjectId: null } as const;
+        await this.writePath.record(origin, () => Promise.resolve({ occurrence, result: undefined }));
+        await send(startingWith(first, texts));
+      });
+    } finally {
+      this.underWay -= 1;
+    }
+  }
+
+  private async *texts(
+    snapshot: Queryable,
+    { format, ...filters }: OrderExportQuery,
+    access: Request['access'],
+  ): AsyncGenerator<string, void> {
+    const by = commanderOf(access);
+    const owner = access.reach === 'own' ? access.actor.id : undefined;
+    const { head, write } = writers[format];
+    let text = head;
+    let after: string | undefined;
+    do {
+      const { ids, next } = await ordersThatFit(filters, owner).page(snapshot, PAGE, after);
+      for (const { customer, state } of await this.find(snapshot, ids)) {
+        text += write({ ...toResponse(state, by), customer });
+        if (text.length < PART) continue;
+        yield text;
+        text = '';
+      }
+      yield text;
+      text = '';
+      after = next;
+    } while (after !== undefined);
+  }
+
+  /** The orders with these ids and whose they are, newest first; without entities, which cost more than all the rest. */
+  private async find(snapshot: Queryable, ids: readonly string[]) {
+    if (ids.length === 0) return [];
+    const rows = await snapshot.query<Row[]>(
+      `SELECT ${this.columnsOf(Order, (column, member) => `orders.${column} AS "${member}"`)},
+              json_build_object('email', users.email, 'name', users.name) AS customer,
+              (SELECT json_agg(json_build_object(${this.columnsOf(OrderLine, (column, member) => `'${member}', ${column}`)}))
+                 FROM order_lines WHERE order_id = orders.id) AS lines
+         FROM orders JOIN users ON users.id = orders.user_id
+        WHERE orders.id = ANY($1::uuid[])
+        ORDER BY orders.id DESC`,
+      [ids],
+    );
+    const changed = rows.filter(({ version }) => version > 1).map(({ id }) => id);
+    const postings = await findPostings(snapshot, changed);
+    return rows.map(({ customer, ...row }) => ({ customer, state: orderState(row, postings.get(row.id)) }));
+  }
+
+  private columnsOf(entity: new () => object, write: (column: string, member: string) => string): string {
+    const { columns } = this.dataSource.getMetadata(entity);
+    return columns.map(({ databaseName, propertyName }) => write(databaseName, propertyName)).join(', ');
+  }
+}
+
+async function* startingWith(
+  first: IteratorResult<string, void>,
+  texts: AsyncGenerator<string, void>,
+): AsyncGenerator<string> {
+  if (first.done !== true) yield first.value;
+  yield* texts;
+}
