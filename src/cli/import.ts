@@ -1,11 +1,16 @@
 import { open, stat } from 'node:fs/promises';
+import { failure } from './import/answer.js';
 import { ApiClient, Unreachable } from './import/api-client.js';
 import { type Arguments, HELP, readArguments, travelsInClear } from './import/arguments.js';
-import { failure, Importer, type Outcome } from './import/importer.js';
+import { type Chunk, type Entry, readChunks } from './import/chunks.js';
+import { Identities } from './import/identities.js';
+import { Importer } from './import/importer.js';
 import { forEachAtOnce, type Line, readLines } from './import/lines.js';
-import { type ImportedOrder, LineFailure, parseOrder } from './import/order.js';
+import { type ImportedOrder, parseOrder } from './import/order.js';
 import { showProgress } from './import/progress.js';
 import { Refused } from './import/refused.js';
+import { Tally } from './import/tally.js';
+import { LineFailure } from './import/values.js';
 import { runCommand } from './run-command.js';
 
 /** Escapes in \\u of a body of 1 MB, the most that the service takes, make this much. */
@@ -20,43 +25,57 @@ await runCommand(async () => {
   else await importFile(given);
 });
 
-async function importFile({ file, url, concurrency, credentials }: Arguments): Promise<void> {
+async function importFile(given: Arguments): Promise<void> {
+  const { file, url, concurrency, credentials } = given;
   const { stream, size } = await openFile(file);
   if (travelsInClear(url)) {
     console.error(
       `Warning: the ${credentials.kind} goes to ${url} unencrypted: anybody on the way can read it.`,
     );
   }
-  const client = new ApiClient(url, credentials);
+  const client = new ApiClient(url, credentials, concurrency);
   const greeting = await client.send('GET', '/v1/users?limit=1', { attempts: 3 });
   if (greeting.status !== 200) throw new Error(`${url}: ${failure(greeting).message}`);
 
   const importer = new Importer(client);
-  const orders: Record<Outcome | 'failed', number> = { placed: 0, replayed: 0, skipped: 0, failed: 0 };
+  const identities = new Identities(given.addReferences);
+  const tally = new Tally();
   const progress = showProgress(size);
-  const importLine = async (line: Line) => {
-    let order: ImportedOrder | undefined;
-    try {
-      if (line.bytes === undefined) throw new LineFailure(`longer than ${LONGEST_LINE} bytes`);
-      order = parseOrder(line.bytes);
-      if (order !== undefined) orders[await importer.place(order)] += 1;
-    } catch (error) {
-      if (error instanceof Unreachable) throw new Error(`${error.message}; ${GO_ON}`, { cause: error });
-      if (error instanceof Refused) throw new Error(`${error.message}; ${GO_ON_SIGNED_IN}`, { cause: error });
-      if (!(error instanceof LineFailure)) throw error;
-      orders.failed += 1;
-      progress.tell(describe(line, order, error));
+  const importChunk = async ({ entries, size: advance }: Chunk) => {
+    const orders = entries.map(({ order }) => order).filter(isOrder);
+    const outcomes = await importer.place(orders).catch(withAdvice);
+    for (const { number, order } of entries) {
+      const sent = isOrder(order) ? order : undefined;
+      const outcome = isOrder(order) ? outcomes.get(order) : order;
+      if (outcome === undefined) throw new Error(`Line ${number} has no outcome`);
+      tally.count(outcome, sent?.wentOn === true);
+      if (outcome instanceof LineFailure) progress.tell(describe(number, sent?.reference, outcome));
     }
-    progress.advance(line.size);
+    progress.advance(advance);
   };
   try {
-    await forEachAtOnce(readLines(stream, LONGEST_LINE), concurrency, importLine);
+    const chunks = readChunks(readLines(stream, LONGEST_LINE), (line) => read(line, identities));
+    await forEachAtOnce(chunks, concurrency, importChunk);
   } finally {
     progress.stop();
-    const counts = Object.entries(orders).map(([outcome, count]) => `${count} ${outcome}`);
-    console.log(`Orders: ${counts.join(', ')}. Users created: ${importer.usersCreated}.`);
-    if (orders.failed > 0) process.exitCode = 1;
+    console.log(tally.inWords(importer.usersCreated));
+    if (tally.failed > 0) process.exitCode = 1;
   }
+}
+
+function read({ bytes }: Line, identities: Identities): ImportedOrder | undefined {
+  if (bytes === undefined) throw new LineFailure(`longer than ${LONGEST_LINE} bytes`);
+  return parseOrder(bytes, identities);
+}
+
+function isOrder(order: Entry['order']): order is ImportedOrder {
+  return !(order instanceof LineFailure);
+}
+
+function withAdvice(error: unknown): never {
+  if (error instanceof Unreachable) throw new Error(`${error.message}; ${GO_ON}`, { cause: error });
+  if (error instanceof Refused) throw new Error(`${error.message}; ${GO_ON_SIGNED_IN}`, { cause: error });
+  throw error;
 }
 
 async function openFile(path: string): Promise<{ stream: AsyncIterable<Buffer>; size: number }> {
@@ -73,7 +92,7 @@ async function openFile(path: string): Promise<{ stream: AsyncIterable<Buffer>; 
 }
 
 /** Names the line by its number and reference, never by its customer; control characters cannot reach the terminal. */
-function describe({ number }: Line, order: ImportedOrder | undefined, { message }: Error): string {
-  const reference = order?.reference === undefined ? '' : ` (${order.reference.slice(0, 100)})`;
-  return `line ${number}${reference}: ${message}`.replace(/\p{Cc}/gu, ' ');
+function describe(number: number, reference: string | undefined, { message }: Error): string {
+  const name = reference === undefined ? '' : ` (${reference.slice(0, 100)})`;
+  return `line ${number}${name}: ${message}`.replace(/\p{Cc}/gu, ' ');
 }

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import pLimit from 'p-limit';
 import type { Credentials } from '../../config/client-credentials.js';
-import { type Answer, problemCode, readAnswer } from './answer.js';
-import { isObject, LineFailure } from './order.js';
+import { type Answer, asksForPatience, readAnswer } from './answer.js';
+import { isObject, LineFailure } from './values.js';
 import { Refused, refusalOf } from './refused.js';
 
 /** The service cannot be reached, or not any more: no line can be imported. */
@@ -10,8 +11,11 @@ export class Unreachable extends Error {
 }
 
 interface Call {
-  readonly body?: unknown;
+  /** What to send; asked anew for each attempt. */
+  readonly body?: () => unknown;
   readonly idempotencyKey?: string;
+  /** Whether the answer is the last; unless given, the first that does not ask for patience. */
+  readonly isLast?: (answer: Answer) => boolean;
   readonly attempts?: number;
 }
 
@@ -19,26 +23,36 @@ const ATTEMPTS = 6;
 /** Longer than the service's own time limit, which answers 504. */
 const TIMEOUT_MS = 40_000;
 const LONGEST_WAIT_MS = 300_000;
-const RETRIED_STATUSES = new Set([408, 429, 502, 503, 504]);
 
-/** Calls the HTTP API at `base`, again while it is away or asks for patience: only what is safe to repeat may be sent. */
+/**
+ * Calls the HTTP API at `base`, `concurrency` times at once at most, and again while it is away or asks for patience:
+ * only what is safe to repeat may be sent.
+ */
 export class ApiClient {
   private answers = 0;
   /** Aborted by the first refusal: nothing is sent any more, and who waits to try again need not. */
   private readonly refusal = new AbortController();
+  private readonly limit: ReturnType<typeof pLimit>;
 
   constructor(
     private readonly base: string,
     private readonly credentials: Credentials,
-  ) {}
+    concurrency: number,
+  ) {
+    this.limit = pLimit(concurrency);
+  }
 
   /**
    * The last answer, whatever its status but 401 and 403: these throw `Refused`, here and in every later call. Throws
    * `LineFailure` when none came, or `Unreachable` when nobody else has had an answer since the first attempt failed
    * either.
    */
-  async send(method: 'GET' | 'POST', path: string, call: Call = {}): Promise<Answer> {
-    const { attempts = ATTEMPTS } = call;
+  send(method: 'GET' | 'POST', path: string, call: Call = {}): Promise<Answer> {
+    return this.limit(() => this.sendUntilLast(method, path, call));
+  }
+
+  private async sendUntilLast(method: string, path: string, call: Call): Promise<Answer> {
+    const { attempts = ATTEMPTS, isLast = (answer) => !asksForPatience(answer) } = call;
     let answersBefore: number | undefined;
     for (let attempt = 1; ; attempt += 1) {
       this.refusal.signal.throwIfAborted();
@@ -49,7 +63,7 @@ export class ApiClient {
         const answer = await readAnswer(response, this.credentials.text);
         this.answers += 1;
         this.throwIfRefused(answer);
-        if (attempt === attempts || !asksForPatience(answer)) return answer;
+        if (isLast(answer) || attempt === attempts) return answer;
         wait = retryAfter(response) ?? backoff;
         if (wait > LONGEST_WAIT_MS) return answer;
       } catch (error) {
@@ -78,21 +92,17 @@ export class ApiClient {
       headers: {
         Authorization: `Bearer ${this.credentials.text}`,
         Accept: 'application/json, application/problem+json',
-        // Compressing answers this small costs both sides more than it saves.
+        // Of large answers little is read: the service had better place orders than compress them.
         'Accept-Encoding': 'identity',
         ...(body !== undefined && { 'Content-Type': 'application/json' }),
         ...(idempotencyKey !== undefined && { 'Idempotency-Key': idempotencyKey }),
       },
-      body: body === undefined ? null : JSON.stringify(body),
+      body: body === undefined ? null : JSON.stringify(body()),
       // Followed, a POST could turn into a GET, and another host could learn the credentials.
       redirect: 'manual',
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
   }
-}
-
-function asksForPatience(answer: Answer): boolean {
-  return RETRIED_STATUSES.has(answer.status) || problemCode(answer) === 'idempotency-in-progress';
 }
 
 /** Milliseconds, from seconds or a date; undefined without the header. */

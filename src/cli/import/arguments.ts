@@ -7,17 +7,25 @@ import {
 import type { Environment } from '../../config/config.js';
 import { SCOPES } from './refused.js';
 
+const MOST_AT_ONCE = 64;
+
 const USAGE =
-  'Usage: npm run import -- FILE [--api-key KEY | --token TOKEN] [--url http://localhost:3000] [--concurrency 8]';
+  'Usage: npm run import -- FILE [--api-key KEY | --token TOKEN] [--url http://localhost:3000] [--concurrency 4] [--add-references]';
 const HOW_TO_GET_A_KEY = `POST /v1/api-keys {"name": "import", "scopes": ${JSON.stringify(SCOPES)}}`;
 export const HELP = `${USAGE}
 
-Places the orders of an NDJSON file, one object a line:
+Places the orders of an NDJSON file, one object a line, as an export has them:
   {reference?, placedAt?, customer: {email, name}, currency, shipping?, lines, note?, metadata?}
-Customers are found by their e-mail address, or created. Importing a file again places nothing twice: an order is
-known by its customer and reference, or without a reference by all that it says (so two equal ones are one). Those
-without a reference are known only to the key or user who placed them, for as long as the service keeps idempotency
-keys (72 hours, unless it is set otherwise).
+Customers are found by their e-mail address, or created. Other members are ignored: an order that is imported is placed
+and nothing more, whatever had become of it elsewhere, and gets an id and amounts of its own, which are the same.
+
+Importing a file again places nothing twice: an order is known by its customer and reference, or without a reference by
+all that it says (so two equal ones are one, unless an export gives them two ids). Those without a reference are known
+only to the key or user who placed them, for as long as the service keeps idempotency keys (72 hours, unless it is set
+otherwise). With --add-references they get one that follows from what they say, and are known for ever to everybody who
+imports them with --add-references.
+
+Up to 100 orders go in one request, and up to --concurrency requests at once (1 to ${MOST_AT_ONCE}).
 
 Signs in with one of these. The command line wins over the environment, but shows what it holds: to everybody on the
 machine, and in what npm prints.
@@ -27,13 +35,14 @@ machine, and in what npm prints.
   ORDO_API_KEY_FILE, ORDO_TOKEN_FILE
                               the path of a file that holds it`;
 
-const MOST_AT_ONCE = 64;
-
 export interface Arguments {
   readonly file: string;
   /** Without a slash at its end. */
   readonly url: string;
+  /** Requests at once. */
   readonly concurrency: number;
+  /** Whether orders without a reference get one. */
+  readonly addReferences: boolean;
   readonly credentials: Credentials;
 }
 
@@ -73,7 +82,8 @@ function parse(argv: string[]): Given | undefined {
         'api-key': { type: 'string' },
         token: { type: 'string' },
         url: { type: 'string', default: 'http://localhost:3000' },
-        concurrency: { type: 'string', default: '8' },
+        concurrency: { type: 'string', default: '4' },
+        'add-references': { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
       },
     });
@@ -84,7 +94,8 @@ function parse(argv: string[]): Given | undefined {
     if (!/^\d+$/.test(values.concurrency) || concurrency < 1 || concurrency > MOST_AT_ONCE) {
       throw new Error(`--concurrency must be an integer from 1 to ${MOST_AT_ONCE}.`);
     }
-    return { file, url: readUrl(values.url), concurrency, options: values };
+    const addReferences = values['add-references'];
+    return { file, url: readUrl(values.url), concurrency, addReferences, options: values };
   } catch (error) {
     throw new Error(`${error instanceof Error ? error.message : String(error)}\n${USAGE}`, { cause: error });
   }

@@ -1,88 +1,81 @@
 import { randomUUID } from 'node:crypto';
-import { type Answer, problemCode } from './answer.js';
+import { type Answer, failure, isForNobody, isTaken, problemCode } from './answer.js';
 import type { ApiClient } from './api-client.js';
-import { type ImportedOrder, isObject, LineFailure } from './order.js';
+import { Customers } from './customers.js';
+import type { ImportedOrder } from './order.js';
+import { LineFailure } from './values.js';
+import { type Placement, placeOrders } from './placing.js';
 
 /** `skipped`: the user has an order with this reference, and the key that placed it is forgotten. */
 export type Outcome = 'placed' | 'replayed' | 'skipped';
 
+type Outcomes = Map<ImportedOrder, Outcome | LineFailure>;
+
 /** Places orders for their customers, whose users it finds or creates. */
 export class Importer {
-  usersCreated = 0;
-  /** Ids by e-mail address in lower case; promises, so that each address is asked for once. */
-  private readonly users = new Map<string, Promise<string>>();
+  private readonly customers: Customers;
+  /** A user whom there is not: orders for them are checked, but not placed. */
+  private readonly nobody = randomUUID();
 
-  constructor(private readonly client: ApiClient) {}
+  constructor(private readonly client: ApiClient) {
+    this.customers = new Customers(client);
+  }
 
-  /** Places the order unless that was done before; throws `LineFailure`, `Unreachable` or `Refused`. */
-  async place(order: ImportedOrder): Promise<Outcome> {
-    const answer = await this.client.send('POST', '/v1/orders', {
-      body: { userId: await this.userOf(order.customer), ...order.body },
-      idempotencyKey: order.idempotencyKey,
+  get usersCreated(): number {
+    return this.customers.created;
+  }
+
+  /**
+   * Places the orders, one batch at most, but for those placed before, and tells what came of each. A user is created
+   * only for an order that would be placed. Throws `Unreachable` or `Refused`.
+   */
+  async place(orders: readonly ImportedOrder[]): Promise<Outcomes> {
+    const outcomes: Outcomes = new Map();
+    const found = await this.withUsers(orders, outcomes, async ({ customer }) => {
+      return (await this.customers.find(customer)) ?? this.nobody;
     });
-    if (answer.status === 201) return answer.replayed ? 'replayed' : 'placed';
-    if (isTaken(answer, 'reference')) return 'skipped';
-    if (problemCode(answer) === 'idempotency-key-reused') {
-      throw new LineFailure('imported before with other content (idempotency-key-reused)');
+    const newcomers: ImportedOrder[] = [];
+    for (const [{ order, userId }, answer] of await placeOrders(this.client, found)) {
+      if (userId === this.nobody && isAnswer(answer) && isForNobody(answer)) newcomers.push(order);
+      else outcomes.set(order, outcomeOf(answer));
     }
-    throw failure(answer);
-  }
-
-  private userOf(customer: ImportedOrder['customer']): Promise<string> {
-    const email = customer.email.toLowerCase();
-    const known = this.users.get(email);
-    if (known) return known;
-    const user = this.findOrCreate(customer);
-    this.users.set(email, user);
-    // The next line may have a name that is accepted.
-    user.catch(() => this.users.delete(email));
-    return user;
-  }
-
-  private async findOrCreate(customer: ImportedOrder['customer']): Promise<string> {
-    const found = await this.find(customer.email);
-    if (found !== undefined) return found;
-    // A key of its own: one derived from the customer would answer with a user who was erased since.
-    const created = await this.client.send('POST', '/v1/users', {
-      body: customer,
-      idempotencyKey: randomUUID(),
-    });
-    if (created.status === 201) {
-      this.usersCreated += 1;
-      return idOf(created.body);
-    }
-    const other = isTaken(created, 'email') ? await this.find(customer.email) : undefined;
-    if (other === undefined) throw failure(created, '/customer');
-    return other;
-  }
-
-  private async find(email: string): Promise<string | undefined> {
-    const answer = await this.client.send(
-      'GET',
-      `/v1/users?email=${encodeURIComponent(email.toWellFormed())}`,
+    const created = await this.withUsers(newcomers, outcomes, ({ customer }) =>
+      this.customers.findOrCreate(customer),
     );
-    if (answer.status !== 200) throw failure(answer, '/customer');
-    const users = isObject(answer.body) ? answer.body.data : undefined;
-    return Array.isArray(users) && users.length > 0 ? idOf(users[0]) : undefined;
+    for (const [{ order }, answer] of await placeOrders(this.client, created)) {
+      outcomes.set(order, outcomeOf(answer));
+    }
+    return outcomes;
+  }
+
+  /** The orders with the ids that `userOf` answers; those for which it fails are noted in `outcomes`. */
+  private async withUsers(
+    orders: readonly ImportedOrder[],
+    outcomes: Outcomes,
+    userOf: (order: ImportedOrder) => Promise<string>,
+  ): Promise<Placement[]> {
+    const placements: Placement[] = [];
+    const users = await Promise.allSettled(orders.map(userOf));
+    for (const [index, order] of orders.entries()) {
+      const user = users[index];
+      if (user?.status === 'fulfilled') placements.push({ order, userId: user.value });
+      else if (user?.reason instanceof LineFailure) outcomes.set(order, user.reason);
+      else throw user?.reason;
+    }
+    return placements;
   }
 }
 
-/** The problem in one line, with the places it names in the file; `parent` is where the sent body stands in the order. */
-export function failure({ status, body }: Answer, parent = ''): LineFailure {
-  if (!isObject(body) || typeof body.code !== 'string') return new LineFailure(`unexpected answer ${status}`);
-  const faults: unknown[] = Array.isArray(body.errors) ? body.errors : [];
-  const details = faults.filter(isObject).map(({ pointer, parameter, detail }) => {
-    const place = typeof pointer === 'string' ? pointer : `/${String(parameter)}`;
-    return `${parent}${place}: ${String(detail)}`;
-  });
-  return new LineFailure(`${body.code}: ${details.length > 0 ? details.join('; ') : String(body.detail)}`);
+function isAnswer(answer: Answer | LineFailure): answer is Answer {
+  return !(answer instanceof LineFailure);
 }
 
-function isTaken(answer: Answer, field: string): boolean {
-  return problemCode(answer) === 'already-exists' && isObject(answer.body) && answer.body.field === field;
-}
-
-function idOf(user: unknown): string {
-  if (!isObject(user) || typeof user.id !== 'string') throw new LineFailure('the answer names no user');
-  return user.id;
+function outcomeOf(answer: Answer | LineFailure): Outcome | LineFailure {
+  if (!isAnswer(answer)) return answer;
+  if (answer.status === 201) return answer.replayed ? 'replayed' : 'placed';
+  if (isTaken(answer, 'reference')) return 'skipped';
+  if (problemCode(answer) === 'idempotency-key-reused') {
+    return new LineFailure('imported before with other content (idempotency-key-reused)');
+  }
+  return failure(answer);
 }

@@ -1,10 +1,5 @@
-import { createHash } from 'node:crypto';
-import { canonicalBytes } from '../../database/entry.js';
-
-/** What is wrong with one line of the file; the others can be imported none the less. */
-export class LineFailure extends Error {
-  override readonly name = 'LineFailure';
-}
+import type { Identities } from './identities.js';
+import { isObject, LineFailure } from './values.js';
 
 /** An order of the file, ready to be placed once its customer's user is known. */
 export interface ImportedOrder {
@@ -13,8 +8,11 @@ export interface ImportedOrder {
   /** The body of `POST /v1/orders`, but for `userId`. */
   readonly body: Readonly<Record<string, unknown>>;
   readonly idempotencyKey: string;
+  /** Whether more had become of it where it was exported than that it was placed. */
+  readonly wentOn: boolean;
 }
 
+const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?(Z|[+-]\d\d:\d\d)$/;
 const ORDER_MEMBERS = ['reference', 'currency', 'lines', 'shipping', 'placedAt', 'note', 'metadata'];
 const LINE_MEMBERS = ['sku', 'name', 'quantity', 'unitPrice', 'discountPpm', 'taxPpm'];
 /** Said or left out, they mean the same: an export, which says all of them, keeps the key and content of its import. */
@@ -28,7 +26,7 @@ const DEFAULTS: Readonly<Record<string, string>> = {
 };
 
 /** Reads one line of NDJSON; undefined for a blank one. Throws `LineFailure`, which never quotes the line. */
-export function parseOrder(bytes: Buffer): ImportedOrder | undefined {
+export function parseOrder(bytes: Buffer, identities: Identities): ImportedOrder | undefined {
   const text = decode(bytes);
   if (text.trim() === '') return undefined;
   const order = parse(text);
@@ -38,33 +36,31 @@ export function parseOrder(bytes: Buffer): ImportedOrder | undefined {
     throw new LineFailure('/customer/email: must be a string');
   }
 
-  const body = pick(order, ORDER_MEMBERS);
-  if (Array.isArray(body.lines)) {
-    body.lines = body.lines.map((line: unknown) => (isObject(line) ? pick(line, LINE_MEMBERS) : line));
+  const said = pick(order, ORDER_MEMBERS);
+  if (Array.isArray(said.lines)) {
+    said.lines = said.lines.map((line: unknown) => (isObject(line) ? pick(line, LINE_MEMBERS) : line));
   }
-  const reference = typeof body.reference === 'string' ? body.reference : undefined;
+  if (typeof said.placedAt === 'string') said.placedAt = asExported(said.placedAt);
+  const { body, idempotencyKey } = identities.of(customer.email.toLowerCase(), said, order.id);
   return {
     customer: { email: customer.email, name: customer.name },
-    reference,
+    reference: typeof body.reference === 'string' ? body.reference : undefined,
     body,
-    idempotencyKey: keyOf(customer.email.toLowerCase(), reference ?? body),
+    idempotencyKey,
+    wentOn: (typeof order.status === 'string' && order.status !== 'placed') || isFilled(order.payments),
   };
 }
 
-/** Whether the value is an object with members: not null, not an array. */
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+/** An instant as an export writes it; the text itself when it is none, which is for the service to refuse. */
+function asExported(text: string): string {
+  const day = new Date(`${text.slice(0, 10)}T00:00:00Z`);
+  if (!INSTANT.test(text) || day.getUTCDate() !== Number(text.slice(8, 10))) return text;
+  const instant = new Date(text);
+  return Number.isNaN(instant.getTime()) ? text : instant.toISOString();
 }
 
-/** The same order always has the same key: named by its reference, or else by all that it says. */
-function keyOf(email: string, identity: unknown): string {
-  try {
-    return `import:${createHash('sha256')
-      .update(canonicalBytes([email, identity]))
-      .digest('hex')}`;
-  } catch {
-    throw new LineFailure('holds half of a surrogate pair, or is nested too deeply');
-  }
+function isFilled(list: unknown): boolean {
+  return Array.isArray(list) && list.length > 0;
 }
 
 function decode(bytes: Buffer): string {
