@@ -2,48 +2,25 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { createPerson, type Person } from './support/people.js';
+import {
+  amountOf,
+  anyCommand,
+  bodyOf,
+  type Cancel,
+  type Command,
+  type Move,
+  newLine,
+  type NewLine,
+  type Refund,
+  type Units,
+  unitsOf,
+} from './support/order-commands.js';
 import { type OrderBody, placeOrder } from './support/samples.js';
 import { startService, type TestService } from './support/service.js';
 
 // Random commands to random orders: the service and a small model of DESIGN 5.5 say the same after every one of them.
 // ORDO_MODEL_RUNS=500 looks longer.
 const RUNS = Number(process.env.ORDO_MODEL_RUNS ?? 15);
-
-interface Line {
-  readonly quantity: number;
-  readonly unitPrice: number;
-  readonly discountPpm: number;
-  readonly taxPpm: number;
-}
-interface Units {
-  readonly position: number;
-  readonly quantity: number;
-}
-interface Move {
-  readonly name: 'confirm' | 'hold' | 'release' | 'complete';
-}
-interface Cancel {
-  readonly name: 'cancel';
-  readonly by: 'staff' | 'customer';
-  readonly refund?: 'full' | 'none';
-}
-/** Without an amount, of what is open. */
-interface Payment {
-  readonly name: 'payments';
-  readonly amount?: number;
-}
-/** Without amount and lines, in full. */
-interface Refund {
-  readonly name: 'refunds';
-  readonly amount?: number;
-  readonly lines?: readonly Units[];
-}
-/** Without lines, of what is not sent out yet. */
-interface Fulfillment {
-  readonly name: 'fulfillments';
-  readonly lines?: readonly Units[];
-}
-type Command = Move | Cancel | Payment | Refund | Fulfillment;
 
 /** What the model knows of an order. */
 interface Model {
@@ -62,7 +39,7 @@ interface Model {
 type Outcome = string;
 
 // Numbers this small are exact: Math.round takes halves up, as the design does.
-function newModel(lines: readonly Line[], shipping: number): Model {
+function newModel(lines: readonly NewLine[], shipping: number): Model {
   const totals = lines.map(({ quantity, unitPrice, discountPpm, taxPpm }) => {
     const subtotal = quantity * unitPrice;
     const net = subtotal - Math.round((subtotal * discountPpm) / 1e6);
@@ -194,58 +171,9 @@ function addUnits({ lines }: Model, units: number[], added: readonly Units[]): O
     : undefined;
 }
 
-function amountOf(order: Model, { amount }: { readonly amount?: number }): number {
-  return amount ?? Math.max(1, order.total - order.paid);
-}
-
-function unitsOf(order: Model, { lines }: { readonly lines?: readonly Units[] }): readonly Units[] {
-  if (lines !== undefined) return lines;
-  const left = order.lines.map((line, index) => ({
-    position: index + 1,
-    quantity: line.quantity - (order.sent[index] ?? 0),
-  }));
-  const open = left.filter(({ quantity }) => quantity > 0);
-  return open.length > 0 ? open : [{ position: 1, quantity: 1 }];
-}
-
 function sum(numbers: readonly number[]): number {
   return numbers.reduce((all, number) => all + number, 0);
 }
-
-const rate = fc.constantFrom(0, 50_000, 190_000, 333_333, 1_000_000);
-const line = fc.record({
-  quantity: fc.integer({ min: 1, max: 4 }),
-  unitPrice: fc.integer({ min: 0, max: 20 }),
-  discountPpm: rate,
-  taxPpm: rate,
-});
-const units = fc.array(
-  fc.record({ position: fc.integer({ min: 1, max: 3 }), quantity: fc.integer({ min: 1, max: 3 }) }),
-  { minLength: 1, maxLength: 2 },
-);
-const amount = fc.integer({ min: 1, max: 60 });
-const optional: { requiredKeys: ['name'] } = { requiredKeys: ['name'] };
-const command: fc.Arbitrary<Command> = fc.oneof(
-  { weight: 3, arbitrary: fc.record({ name: fc.constant('confirm' as const) }) },
-  { weight: 2, arbitrary: fc.record({ name: fc.constantFrom('hold' as const, 'release' as const) }) },
-  { weight: 2, arbitrary: fc.record({ name: fc.constant('release' as const) }) },
-  { weight: 2, arbitrary: fc.record({ name: fc.constant('complete' as const) }) },
-  {
-    weight: 1,
-    arbitrary: fc.record(
-      {
-        name: fc.constant('cancel' as const),
-        by: fc.constantFrom('staff' as const, 'customer' as const),
-        refund: fc.constantFrom('full' as const, 'none' as const),
-      },
-      { requiredKeys: ['name', 'by'] },
-    ),
-  },
-  { weight: 3, arbitrary: fc.record({ name: fc.constant('payments' as const), amount }, optional) },
-  { weight: 2, arbitrary: fc.record({ name: fc.constant('refunds' as const), amount }, optional) },
-  { weight: 2, arbitrary: fc.record({ name: fc.constant('refunds' as const), lines: units }) },
-  { weight: 3, arbitrary: fc.record({ name: fc.constant('fulfillments' as const), lines: units }, optional) },
-);
 
 /** What can become of each command. */
 const OUTCOMES = [
@@ -279,28 +207,6 @@ beforeAll(async () => {
 });
 afterAll(() => service.stop());
 
-function bodyOf(order: Model, given: Command): object {
-  switch (given.name) {
-    case 'hold':
-      return { reason: 'Model' };
-    case 'cancel':
-      return given.refund === undefined ? {} : { refund: given.refund };
-    case 'payments':
-      return { amount: amountOf(order, given), provider: 'model', providerReference: randomUUID() };
-    case 'refunds': {
-      const { amount: back, lines } = given;
-      const full = back === undefined && lines === undefined ? true : undefined;
-      return { amount: back, lines, full, reason: 'Model' };
-    }
-    case 'fulfillments':
-      return { lines: unitsOf(order, given) };
-    case 'confirm':
-    case 'release':
-    case 'complete':
-      return {};
-  }
-}
-
 function expectedBody(order: Model, by: 'staff' | 'customer'): object {
   const isCustomers = (action: string) => action === 'cancel' && order.status === 'placed';
   return {
@@ -326,8 +232,8 @@ it(
   'an order is what the model says, whatever commands it is given',
   async () => {
     const met = new Set<string>();
-    const lines = fc.array(line, { minLength: 1, maxLength: 3 });
-    const commands = fc.array(command, { maxLength: 30, size: 'max' });
+    const lines = fc.array(newLine, { minLength: 1, maxLength: 3 });
+    const commands = fc.array(anyCommand, { maxLength: 30, size: 'max' });
     await fc.assert(
       fc.asyncProperty(lines, fc.nat(10), commands, async (wanted, shipping, given) => {
         const model = newModel(wanted, shipping);

@@ -73,7 +73,9 @@ export class History {
 
   /** The subject as it was; `not-found` for a version that it never had or before its first. */
   async stateAt<Type extends SubjectType>(type: Type, id: string, moment: Moment): Promise<StateOf<Type>> {
-    if ('asOf' in moment && Date.parse(moment.asOf) > Date.now()) {
+    // Events are told in milliseconds: the rest of a finer instant is cut off, where PostgreSQL would round it up.
+    const asOf = 'asOf' in moment ? Date.parse(moment.asOf) : 0;
+    if (asOf > Date.now()) {
       throw new Problem('invalid-parameter', 'asOf is in the future', {
         errors: [{ parameter: 'asOf', code: 'future', detail: 'asOf is in the future' }],
       });
@@ -84,7 +86,7 @@ export class History {
           AND ${'version' in moment ? 'subject_version = $3' : 'at <= $3'}
         ORDER BY subject_version DESC
         LIMIT 1`,
-      [id, type, 'version' in moment ? moment.version : moment.asOf],
+      [id, type, 'version' in moment ? moment.version : new Date(asOf).toISOString()],
     );
     const state = row && stateOf(row);
     if (state === undefined) throw notFound();
