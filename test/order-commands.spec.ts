@@ -131,7 +131,7 @@ describe.each<[string, readonly Step[]]>([
           ],
         },
         action: 'order.paid',
-        summary: 'Paid EUR 20.00 through stripe, EUR 32.60 open',
+        summary: 'Paid EUR 20.00 by card through stripe, EUR 32.60 open',
         changed: ['/paid', '/paymentStatus', '/payments/0'],
       },
       {
@@ -139,7 +139,7 @@ describe.each<[string, readonly Step[]]>([
         body: { amount: 3_260, provider: 'bank', providerReference: 'ch_1' },
         answer: { paymentStatus: 'paid', paid: TOTAL, balance: 0 },
         action: 'order.paid',
-        summary: 'Paid EUR 32.60 through bank, EUR 0.00 open',
+        summary: 'Paid EUR 32.60 through bank, nothing open',
         changed: ['/paid', '/paymentStatus', '/payments/1'],
       },
       {
@@ -159,7 +159,7 @@ describe.each<[string, readonly Step[]]>([
           ],
         },
         action: 'order.fulfilled',
-        summary: 'Sent out (2 of line 1) by DHL 0034',
+        summary: 'Sent out 2 x TEA-250 by DHL (tracking number 0034), 2 units left to send',
         changed: ['/fulfillmentStatus', '/fulfillments/0', '/lines/0/fulfilled'],
       },
       {
@@ -190,7 +190,7 @@ describe.each<[string, readonly Step[]]>([
         },
         answer: { fulfillmentStatus: 'fulfilled', availableActions: ['hold', 'complete'] },
         action: 'order.fulfilled',
-        summary: 'Sent out (1 of line 1, 1 of line 2)',
+        summary: 'Sent out 1 x TEA-250, 1 x CUP-1, nothing left to send',
         changed: ['/fulfillmentStatus', '/fulfillments/1', '/lines/0/fulfilled', '/lines/1/fulfilled'],
       },
       {
@@ -211,7 +211,7 @@ describe.each<[string, readonly Step[]]>([
           ],
         },
         action: 'order.refunded',
-        summary: 'Refunded EUR 14.68 (1 of line 1): Broken',
+        summary: 'Refunded EUR 14.68 for 1 x TEA-250: Broken',
         changed: ['/refunded', '/paymentStatus', '/refunds/0', '/lines/0/refunded'],
       },
       {
@@ -242,7 +242,7 @@ describe.each<[string, readonly Step[]]>([
         body: payment(1),
         answer: { status: 'completed', paymentStatus: 'partially_refunded', paid: TOTAL + 1, balance: -1 },
         action: 'order.paid',
-        summary: 'Paid EUR 0.01 through bank, EUR 0.00 open',
+        summary: 'Paid EUR 0.01 through bank, EUR 0.01 above the total',
         changed: ['/paid', '/paymentStatus', '/payments/2'],
       },
     ],
@@ -289,7 +289,7 @@ describe.each<[string, readonly Step[]]>([
         body: payment(TOTAL),
         answer: { status: 'cancelled', paymentStatus: 'paid', paid: TOTAL + 100 },
         action: 'order.paid',
-        summary: 'Paid EUR 52.60 through bank, EUR 0.00 open',
+        summary: 'Paid EUR 52.60 through bank, although the order is cancelled',
         changed: ['/paid', '/paymentStatus', '/payments/1'],
       },
       {
@@ -602,7 +602,7 @@ describe('a cancellation', () => {
       paymentStatus: 'partially_paid',
     });
     const [, , cancelled] = await eventsOf(id);
-    expect(cancelled?.summary).toBe('Order cancelled');
+    expect(cancelled?.summary).toBe('Order cancelled, EUR 7.00 kept');
   });
 
   it.each(['full', 'none'])('with refund %s gives nothing back where nothing is held', async (refund) => {

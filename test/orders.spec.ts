@@ -248,6 +248,7 @@ describe('the past of an order', () => {
       expect.objectContaining({
         version: 2,
         action: 'order.updated',
+        summary: 'Note changed. Metadata changed (a/b, c)',
         changes: expect.arrayContaining([
           { pointer: '/note', from: null, to: 'Fragile' },
           { pointer: '/metadata/a~1b', from: '1', to: '2' },
@@ -259,6 +260,30 @@ describe('the past of an order', () => {
         action: 'order.cancelled',
         changes: [{ pointer: '/status', from: 'placed', to: 'cancelled' }],
       }),
+    ]);
+  });
+
+  it('tells in words when it began, and what of note and metadata was changed', async () => {
+    const placed = await placeOrder(service, user.id, {
+      placedAt: '2026-01-31T12:00:00Z',
+      lines: lines.slice(0, 1),
+      note: 'Fragile',
+      metadata: { old: '1' },
+    });
+    const names = ['g', 'f', 'e', 'd', 'c', 'b'];
+    for (const patch of [
+      { note: null },
+      { metadata: { old: null, new: '1' } },
+      { note: 'Heavy', metadata: Object.fromEntries(names.map((name) => [name, ''])) },
+    ]) {
+      await service.send('patch', `/v1/orders/${placed.id}`).set('If-Match', '*').send(patch).expect(200);
+    }
+    const response = await service.send('get', `/v1/orders/${placed.id}/events`).expect(200);
+    expect((response.body as { data: { summary: string }[] }).data.map(({ summary }) => summary)).toEqual([
+      'Order placed: 1 line, EUR 44.05 in total, dated 2026-01-31',
+      'Note removed',
+      'Metadata changed (new, old)',
+      'Note changed. Metadata changed (b, c, d, e, f, 1 more)',
     ]);
   });
 

@@ -30,14 +30,14 @@ export class History {
   ) {}
 
   /**
-   * One page of a subject's events, oldest first, with what each changed; `summarize` puts an event and the state it
-   * left in words. Throws `not-found` for a subject without events.
+   * One page of a subject's events, oldest first, with what each changed; `summarize` puts an event in words, by the
+   * state that it left and, but for the first, the one before. Throws `not-found` for a subject without events.
    */
   async page<Type extends SubjectType>(
     type: Type,
     id: string,
     query: PageQuery,
-    summarize: (action: ActionOf<Type>, state: StateOf<Type>) => string,
+    summarize: (action: ActionOf<Type>, state: StateOf<Type>, before: StateOf<Type> | undefined) => string,
   ): Promise<Page<EventResponse>> {
     const list = `${type} ${id}`;
     const after = Number(this.cursors.read(list, query) ?? 0);
@@ -63,7 +63,13 @@ export class History {
         actor: { type: row.actor_type, id: row.actor_id },
         at: row.at.toISOString(),
         requestId: row.request_id,
-        summary: state ? summarize(row.action as ActionOf<Type>, state as StateOf<Type>) : row.action,
+        summary: state
+          ? summarize(
+              row.action as ActionOf<Type>,
+              state as StateOf<Type>,
+              before as StateOf<Type> | undefined,
+            )
+          : row.action,
         changes: before && state ? changesBetween(before, state) : [],
       };
     });
