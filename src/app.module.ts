@@ -4,6 +4,7 @@ import { APP_GUARD } from '@nestjs/core';
 import { LoggerModule } from 'nestjs-pino';
 import { AuditController } from './audit/audit.controller.js';
 import { AuditModule } from './audit/audit.module.js';
+import { IntegrityController } from './audit/integrity/integrity.controller.js';
 import { ApiKeysController } from './auth/api-keys/api-keys.controller.js';
 import { AuthController } from './auth/auth.controller.js';
 import { AuthModule } from './auth/auth.module.js';
@@ -80,6 +81,7 @@ export class AppModule implements NestModule {
         OrderExportController,
         OrderCommandsController,
         AuditController,
+        IntegrityController,
       );
   }
 }

@@ -86,6 +86,7 @@ const expected: Record<string, string> = {
   Orders_events: '401 200 404 200 403 200 403 200 orders:read',
 
   Audit_list: '401 403 403 403 200 200 403 200 audit:read',
+  Integrity_check: '401 403 403 403 200 200 403 200 audit:read',
   Audit_get: '401 403 403 403 200 200 403 200 audit:read',
 };
 

@@ -789,6 +789,7 @@ describe('the query', () => {
     `/v1/orders/${order.id}`,
     `/v1/orders/${order.id}/events`,
     '/v1/audit/events',
+    '/v1/audit/integrity',
   ];
   const unknown = ['versoin', 'limit[]', '__proto__', 'constructor', 'toString'];
 
@@ -910,6 +911,9 @@ describe('the query', () => {
     ['/v1/orders', 'totalMax', '9007199254740992'],
     ['/v1/orders', 'totalMax', '1e3'],
     ['/v1/audit/events', 'subjectType', 'Order'],
+    ['/v1/audit/integrity', 'subjectType', 'Order'],
+    ['/v1/audit/integrity', 'subjectType', 'orders'],
+    ['/v1/audit/integrity', 'limit', '101'],
     ['/v1/audit/events', 'subjectId', '1'],
     ['/v1/audit/events', 'actorId', 'system'],
     ['/v1/audit/events', 'action', 'placed'],
@@ -974,6 +978,7 @@ describe('cursors', () => {
     await expectForeign('/v1/orders?', cursors.users);
     await expectForeign('/v1/audit/events?', cursors.users);
     await expectForeign('/v1/orders?', cursors.events);
+    await expectForeign('/v1/audit/integrity?', cursors.events);
     await expectForeign(`/v1/orders/${order.id}/events?`, cursors.history);
     await expectForeign(`/v1/users/${user.id}/events?`, cursors.history);
   });

@@ -133,6 +133,7 @@ it('every example of the contract works, once ids, tokens and addresses that exi
     Orders_events: 200,
     Audit_list: 200,
     Audit_get: 200,
+    Integrity_check: 200,
   });
 });
 

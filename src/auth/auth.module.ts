@@ -1,10 +1,12 @@
-import { Module } from '@nestjs/common';
+import { Module, type OnModuleInit } from '@nestjs/common';
 import { APP_INTERCEPTOR, DiscoveryModule } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { AuditModule } from '../audit/audit.module.js';
+import { SubjectChecks } from '../audit/integrity/subject-check.js';
 import { UsersModule } from '../users/users.module.js';
 import { AccessTokens } from './access-tokens.js';
 import { ApiKey, ApiKeyUse } from './api-keys/api-key.entity.js';
+import { apiKeyCheck } from './api-keys/api-key.integrity.js';
 import { ApiKeysController } from './api-keys/api-keys.controller.js';
 import { ApiKeys } from './api-keys/api-keys.service.js';
 import { LastUses } from './api-keys/last-uses.js';
@@ -43,4 +45,10 @@ import { VerifiedTokens } from './verified-tokens.js';
   ],
   exports: [Authenticator, SecurityEvents, FirstAdmin],
 })
-export class AuthModule {}
+export class AuthModule implements OnModuleInit {
+  constructor(private readonly checks: SubjectChecks) {}
+
+  onModuleInit(): void {
+    this.checks.register(apiKeyCheck);
+  }
+}

@@ -7,10 +7,10 @@ import { Identities } from './import/identities.js';
 import { Importer } from './import/importer.js';
 import { forEachAtOnce, type Line, readLines } from './import/lines.js';
 import { type ImportedOrder, parseOrder } from './import/order.js';
-import { showProgress } from './import/progress.js';
 import { Refused } from './import/refused.js';
 import { Tally } from './import/tally.js';
 import { LineFailure } from './import/values.js';
+import { showProgress } from './progress.js';
 import { runCommand } from './run-command.js';
 
 /** Escapes in \\u of a body of 1 MB, the most that the service takes, make this much. */

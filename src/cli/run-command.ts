@@ -1,9 +1,9 @@
-/** Runs a command; a failure is told in one line, and the process exits with 1. */
-export async function runCommand(command: () => Promise<void>): Promise<void> {
+/** Runs a command; a failure is told in one line, and the process exits with `failure`. */
+export async function runCommand(command: () => Promise<void>, failure = 1): Promise<void> {
   try {
     await command();
   } catch (error) {
     console.error(error instanceof Error ? error.message : String(error));
-    process.exitCode = 1;
+    process.exitCode = failure;
   }
 }

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import canonicalize from 'canonicalize';
-import { type Origin, type SubjectState, subjectTypeOf } from './event.js';
+import { type Actor, type Origin, type SubjectState, subjectTypeOf } from './event.js';
 
 /** An event about to be stored: a change with the state that it left, or an occurrence. `id` is its UUID. */
 export interface NewEvent {
@@ -14,6 +14,17 @@ interface Happening {
   readonly action: string;
   readonly subjectId: string | null;
   readonly at: string;
+}
+
+/** What an entry says; `stateHash` is null for an occurrence. */
+export interface Entry {
+  readonly id: string;
+  readonly at: string;
+  readonly actor: Actor;
+  readonly action: string;
+  readonly subject: EncodedEvent['subject'];
+  readonly stateHash: string | null;
+  readonly requestId: string;
 }
 
 /** What the audit trail keeps of an event: the bytes, and copies of what they say to search by. */
@@ -45,8 +56,7 @@ export function encodeEvent({ id, origin, event }: NewEvent): EncodedEvent {
     'state' in event
       ? { type, id: event.state.id, version: event.state.version }
       : { type, id: event.subjectId, version: null };
-  const entry = canonicalBytes({
-    v: 1,
+  const entry = encodeEntry({
     id,
     at,
     actor: origin.actor,
@@ -58,7 +68,12 @@ export function encodeEvent({ id, origin, event }: NewEvent): EncodedEvent {
   return { at, subject, entry, salt, state };
 }
 
+/** The canonical bytes of an entry, which are a leaf of the log. */
+export function encodeEntry(entry: Entry): Buffer {
+  return canonicalBytes({ v: 1, ...entry });
+}
+
 /** Hex SHA-256 of salt || state. */
-function stateHash(salt: Buffer, state: Buffer): string {
+export function stateHash(salt: Buffer, state: Buffer): string {
   return createHash('sha256').update(salt).update(state).digest('hex');
 }

@@ -34,6 +34,25 @@ export async function inTransaction<T>(
   }
 }
 
+/**
+ * Runs `work`, which only reads and is soon over, in one snapshot of the pool: all of its queries see the same commits,
+ * and nobody waits for it.
+ */
+export async function inSnapshot<T>(
+  dataSource: DataSource,
+  work: (tx: Transaction) => Promise<T>,
+): Promise<T> {
+  const runner = dataSource.createQueryRunner();
+  try {
+    await runner.startTransaction('REPEATABLE READ');
+    await runner.query('SET TRANSACTION READ ONLY');
+    return await work(runner.manager);
+  } finally {
+    await runner.rollbackTransaction().catch(() => undefined);
+    await runner.release();
+  }
+}
+
 async function attempt<T>(dataSource: DataSource, work: (tx: Transaction) => Promise<Ending<T>>): Promise<T> {
   const runner = dataSource.createQueryRunner();
   try {

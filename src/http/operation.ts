@@ -26,6 +26,8 @@ interface OperationOptions {
   readonly page?: boolean;
   /** The answer is a file, in one of these media types, each with its schema. */
   readonly file?: Readonly<Record<string, Schema>>;
+  /** Whether the answer, which is no list, is continued at its `nextCursor`. */
+  readonly linksNext?: boolean;
   /** 201 with Location instead of 200. */
   readonly creates?: boolean;
   /** Where it is neither 200, 201 with Location nor 204. */
@@ -108,12 +110,12 @@ function requestHeaders({ key, ifMatch }: OperationOptions, reads: boolean) {
   return headers;
 }
 
-function answerHeaders({ subject, page, file, creates, key }: OperationOptions) {
+function answerHeaders({ subject, page, linksNext, file, creates, key }: OperationOptions) {
   return {
     ...(subject && {
       ETag: always('The version in double quotes; with a suffix where the answer depends on who asks.'),
     }),
-    ...(page && { Link: text('The next page as `rel="next"`; absent on the last one.') }),
+    ...((page || linksNext) && { Link: text('The next page as `rel="next"`; absent on the last one.') }),
     ...(file && { 'Content-Disposition': always('A name for the file.') }),
     ...(creates && { Location: always('Path of the new subject.') }),
     ...(key && {

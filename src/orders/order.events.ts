@@ -58,6 +58,15 @@ declare module '../database/event.js' {
   }
 }
 
+/** A state as an event holds it: those of the first weeks tell of no holds and postings, of which there were none. */
+export type StoredOrderState = Omit<OrderState, Later> & Partial<Pick<OrderState, Later>>;
+type Later = 'hold' | keyof Postings;
+
+/** The state with all members that states have by now. */
+export function completeState(stored: StoredOrderState): OrderState {
+  return { hold: null, ...NO_POSTINGS, ...stored };
+}
+
 /** The state of an order's rows, among them what was posted to it. */
 export function orderState(order: Order, postings: Postings = NO_POSTINGS): OrderState {
   return {

@@ -1,5 +1,10 @@
 import { ApiProperty } from '@nestjs/swagger';
-import type { OrderLineState, OrderState } from './order.events.js';
+import {
+  completeState,
+  type OrderLineState,
+  type OrderState,
+  type StoredOrderState,
+} from './order.events.js';
 import { availableActions, type OrderCommander } from './life-cycle.js';
 import {
   FulfillmentResponse,
@@ -157,16 +162,13 @@ export class OrderResponse implements OrderState {
   updatedAt: string;
 }
 
-/** A state as an event holds it: those of the first weeks tell of no holds and postings, of which there were none. */
-type StoredOrderState = Omit<OrderState, Later> & Partial<Pick<OrderState, Later>>;
-type Later = 'hold' | 'payments' | 'refunds' | 'fulfillments';
-
 /**
  * What a caller sees of a state, with the commands that are theirs to give, whether it comes from rows or from an event: members always in the same order, so that
  * a replayed answer equals the first one to the byte.
  */
-export function toResponse(state: StoredOrderState, by: OrderCommander | undefined): OrderResponse {
-  const { hold = null, payments = [], refunds = [], fulfillments = [] } = state;
+export function toResponse(stored: StoredOrderState, by: OrderCommander | undefined): OrderResponse {
+  const state = completeState(stored);
+  const { hold, payments, refunds, fulfillments } = state;
   return {
     id: state.id,
     userId: state.userId,

@@ -1,6 +1,7 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { AuditModule } from '../audit/audit.module.js';
+import { SubjectChecks } from '../audit/integrity/subject-check.js';
 import { OrderBatchController } from './batch.controller.js';
 import { OrderBatch } from './batch.js';
 import { OrderExportController } from './export.controller.js';
@@ -9,6 +10,7 @@ import { checkLifeCycle } from './life-cycle.js';
 import { OrderCommands } from './order-commands.js';
 import { OrderCommandsController } from './order-commands.controller.js';
 import { Order, OrderLine } from './order.entity.js';
+import { orderCheck } from './order.integrity.js';
 import { OrdersController } from './orders.controller.js';
 import { OrdersRepository } from './orders.repository.js';
 import { OrdersService } from './orders.service.js';
@@ -20,7 +22,10 @@ import { OrdersService } from './orders.service.js';
   providers: [OrderBatch, OrderCommands, OrderExports, OrdersService, OrdersRepository],
 })
 export class OrdersModule implements OnModuleInit {
+  constructor(private readonly checks: SubjectChecks) {}
+
   onModuleInit(): void {
     checkLifeCycle();
+    this.checks.register(orderCheck);
   }
 }

@@ -74,7 +74,7 @@ export async function findPostings(
   );
   const fulfillments = await database.query<Row<Fulfillment>[]>(
     `SELECT order_id AS "orderId", order_version AS version, carrier, tracking_number AS "trackingNumber", at,
-            (SELECT json_agg(json_build_object('position', position, 'quantity', quantity) ORDER BY position)
+            (SELECT coalesce(json_agg(json_build_object('position', position, 'quantity', quantity) ORDER BY position), '[]')
                FROM order_fulfillment_lines AS units
               WHERE (units.order_id, units.order_version) = (sent.order_id, sent.order_version)) AS lines
        FROM order_fulfillments AS sent

@@ -118,15 +118,18 @@ async function changeUser(
   return userState({ ...user, ...change });
 }
 
-const transitions = {
+/** Where each command takes a user from and to. */
+export const userTransitions = {
   'user.suspended': { command: 'suspend', from: 'active', to: 'suspended' },
   'user.reinstated': { command: 'reinstate', from: 'suspended', to: 'active' },
 } as const satisfies Record<string, { command: string; from: UserStatus; to: UserStatus }>;
 
-function statusAfter(status: UserStatus, action: keyof typeof transitions): UserStatus {
-  const { command, from, to } = transitions[action];
+function statusAfter(status: UserStatus, action: keyof typeof userTransitions): UserStatus {
+  const { command, from, to } = userTransitions[action];
   if (status === from) return to;
-  const allowed = Object.values(transitions).flatMap((each) => (each.from === status ? [each.command] : []));
+  const allowed = Object.values(userTransitions).flatMap((each) =>
+    each.from === status ? [each.command] : [],
+  );
   throw new Problem('illegal-transition', `A user who is ${status} does not take the command ${command}.`, {
     members: { from: status, allowed },
   });

@@ -1,8 +1,10 @@
-import { Module } from '@nestjs/common';
+import { Module, type OnModuleInit } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { AuditModule } from '../audit/audit.module.js';
+import { SubjectChecks } from '../audit/integrity/subject-check.js';
 import { UserChanges } from './user-changes.js';
 import { User } from './user.entity.js';
+import { userCheck } from './user.integrity.js';
 import { PasswordHasher } from './password-hasher.js';
 import { Passwords } from './passwords.js';
 import { UsersController } from './users.controller.js';
@@ -14,4 +16,10 @@ import { UsersService } from './users.service.js';
   providers: [PasswordHasher, Passwords, UserChanges, UsersService],
   exports: [PasswordHasher, Passwords, UsersService],
 })
-export class UsersModule {}
+export class UsersModule implements OnModuleInit {
+  constructor(private readonly checks: SubjectChecks) {}
+
+  onModuleInit(): void {
+    this.checks.register(userCheck);
+  }
+}

@@ -3,7 +3,7 @@ import pLimit from 'p-limit';
 import type { Credentials } from '../../config/client-credentials.js';
 import { type Answer, asksForPatience, readAnswer } from './answer.js';
 import { isObject, LineFailure } from './values.js';
-import { Refused, refusalOf } from './refused.js';
+import { IMPORT, Refused, refusalOf } from './refused.js';
 
 /** The service cannot be reached, or not any more: no line can be imported. */
 export class Unreachable extends Error {
@@ -38,6 +38,7 @@ export class ApiClient {
     private readonly base: string,
     private readonly credentials: Credentials,
     concurrency: number,
+    private readonly purpose = IMPORT,
   ) {
     this.limit = pLimit(concurrency);
   }
@@ -80,7 +81,7 @@ export class ApiClient {
   }
 
   private throwIfRefused(answer: Answer): void {
-    const refused = refusalOf(answer, this.base, this.credentials.kind);
+    const refused = refusalOf(answer, this.base, this.credentials.kind, this.purpose);
     if (refused === undefined) return;
     this.refusal.abort(refused);
     throw refused;

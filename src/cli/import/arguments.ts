@@ -5,7 +5,9 @@ import {
   readCredentials,
 } from '../../config/client-credentials.js';
 import type { Environment } from '../../config/config.js';
-import { SCOPES } from './refused.js';
+import { IMPORT } from './refused.js';
+
+const SCOPES = IMPORT.scopes;
 
 const MOST_AT_ONCE = 64;
 
@@ -101,7 +103,8 @@ function parse(argv: string[]): Given | undefined {
   }
 }
 
-function readUrl(text: string): string {
+/** The address of a service, without a slash at its end; throws for anything that is none. */
+export function readUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const plain = url?.username === '' && url.password === '' && url.search === '' && url.hash === '';
   if (!plain || !/^https?:$/.test(url.protocol)) throw new Error('--url must be as http://localhost:3000.');

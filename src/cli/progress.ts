@@ -1,14 +1,14 @@
 import { MultiBar, Presets } from 'cli-progress';
 
-/** Shows how far the import is, on a terminal only. */
+/** Shows how far a command is, on a terminal only. */
 export interface Progress {
-  advance(bytes: number): void;
+  advance(by: number): void;
   /** Writes a line to stderr. */
   tell(text: string): void;
   stop(): void;
 }
 
-/** A bar on stderr for a file of `size` bytes; none where stderr is no terminal or the size is not known. */
+/** A bar on stderr that is full at `size`; none where stderr is no terminal or the size is not known. */
 export function showProgress(size: number): Progress {
   if (!process.stderr.isTTY || size === 0) {
     return { advance: () => undefined, tell: (text) => console.error(text), stop: () => undefined };
@@ -20,7 +20,7 @@ export function showProgress(size: number): Progress {
   );
   const bar = bars.create(size, 0);
   return {
-    advance: (bytes) => bar.increment(bytes),
+    advance: (by) => bar.increment(by),
     tell: (text) => bars.log(`${text}\n`),
     stop: () => {
       // stop() alone would drop the lines that wait to be written.

@@ -1,0 +1,35 @@
+import type { Transaction } from '../../database/transaction.js';
+import type { Finding } from './finding.js';
+
+/** A finding, and whom it is about. */
+export interface Difference extends Finding {
+  readonly subject: { readonly type: string; readonly id: string | null };
+  readonly version: number | null;
+  /** The event that is concerned, if it is one. */
+  readonly eventId: string | null;
+}
+
+/** The first and the last key of a section when its walk began: what comes later is not waited for. */
+export interface Bounds {
+  readonly first: string;
+  readonly last: string;
+}
+
+/** Some of a section, checked; `next` is the key after which the rest starts, undefined at its end. */
+export interface SectionPage {
+  readonly checked: number;
+  readonly differences: readonly Difference[];
+  readonly next: string | undefined;
+}
+
+/** A part of the walk, in the order of a key. */
+export interface Section {
+  readonly name: string;
+  /** The table by whose size the progress is measured. */
+  readonly table: string;
+  /** Undefined when there is nothing. */
+  bounds(tx: Transaction): Promise<Bounds | undefined>;
+  page(tx: Transaction, after: string | undefined, last: string, limit: number): Promise<SectionPage>;
+  /** A key as a number that grows with it. */
+  measure(key: string): number;
+}
