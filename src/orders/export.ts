@@ -9,7 +9,7 @@ import { commanderOf } from './locked-order.js';
 import { Order, OrderLine } from './order.entity.js';
 import { orderState } from './order.events.js';
 import { toResponse } from './order.response.dto.js';
-import { ordersThatFit } from './orders.repository.js';
+import { searchOrders } from './orders.repository.js';
 import type { Request } from './orders.service.js';
 import { findPostings } from './postings.js';
 
@@ -84,7 +84,7 @@ export class OrderExports {
     let text = head;
     let after: string | undefined;
     do {
-      const { ids, next } = await ordersThatFit(filters, owner).page(snapshot, PAGE, after);
+      const { ids, next } = await searchOrders(filters, owner).page(snapshot, PAGE, after);
       for (const { customer, state } of await this.find(snapshot, ids)) {
         text += write({ ...toResponse(state, by), customer });
         if (text.length < PART) continue;

@@ -33,13 +33,13 @@ export class OrdersRepository {
 
   /** One page of the orders (of `owner`, where given) that fit the query, newest first, and where the next one starts. */
   async page(query: OrderQuery, after: string | undefined, owner?: string): Promise<Slice<OrderState>> {
-    const { ids, next } = await ordersThatFit(query, owner).page(this.dataSource, query.limit, after);
+    const { ids, next } = await searchOrders(query, owner).page(this.dataSource, query.limit, after);
     return { data: await this.find(ids), next };
   }
 }
 
 /** The orders (of `owner`, where given) that fit the filters. */
-export function ordersThatFit(filters: OrderFilters, owner?: string): KeysetQuery {
+export function searchOrders(filters: OrderFilters, owner?: string): KeysetQuery {
   return new KeysetQuery('orders')
     .narrow('reference = ?', filters.reference)
     .narrow('user_id = ?', owner)
