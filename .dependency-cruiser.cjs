@@ -65,6 +65,21 @@ module.exports = {
       to: { path: '^(test|scripts|bench|dist)/' },
     },
     {
+      name: 'bench-drives-from-outside',
+      comment: 'It starts PostgreSQL and the schema as the service does, and the service as a process.',
+      severity: 'error',
+      from: { path: '^bench/' },
+      to: { path: '^(src|migrations)/', pathNot: '^src/database/(migrate|embedded/embedded-database)\\.ts$' },
+    },
+    {
+      name: 'peers-stand-alone',
+      comment:
+        'What they share is in peers/rules; neither the service nor the benchmark can make them slow or fast.',
+      severity: 'error',
+      from: { path: '^bench/peers/([^/]+)/' },
+      to: { path: '^(bench|src|migrations|test|scripts)/', pathNot: '^bench/peers/($1|rules)/' },
+    },
+    {
       name: 'no-dev-dependency-in-the-service',
       severity: 'error',
       from: { path: '^(src|migrations)/' },

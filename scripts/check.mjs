@@ -9,7 +9,7 @@ const steps = {
   format: ['node_modules/prettier/bin/prettier.cjs', '--check', '--log-level=warn', '.'],
   lint: ['node_modules/eslint/bin/eslint.js', '--max-warnings=0', '.'],
   types: ['node_modules/typescript/bin/tsc', '--noEmit', '-p', 'tsconfig.json'],
-  arrows: ['node_modules/dependency-cruiser/bin/dependency-cruiser.mjs', 'src', 'migrations'],
+  arrows: ['node_modules/dependency-cruiser/bin/dependency-cruiser.mjs', 'src', 'migrations', 'bench'],
   unused: ['node_modules/knip/bin/knip.js', '--no-progress', '--no-config-hints'],
   build: ['scripts/build-if-stale.mjs'],
   openapi: ['dist/src/cli/openapi.js', '--check'],
