@@ -1,5 +1,5 @@
 // The arrows of the house: who may import whom. `import type` counts as well.
-const features = '^src/(users|orders|audit|auth|health)/';
+const features = '^src/(users|orders|audit|auth|personal-data|health)/';
 const roots = '^src/(cli/|main\\.ts|serve\\.ts|app\\.module\\.ts|create-app\\.ts|run\\.ts)';
 
 /** A folder of src/ that may import, besides itself, only the given folders of src/. */
@@ -22,6 +22,7 @@ module.exports = {
     only('orders', 'users', 'audit', ...shared),
     only('users', 'audit', ...shared),
     only('auth', 'users', 'audit', ...shared),
+    only('personal-data', 'users', 'orders', 'audit', ...shared),
     only('audit', ...shared),
     only('health', 'config', 'problems', 'database', 'http', 'limits'),
 

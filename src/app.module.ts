@@ -26,6 +26,8 @@ import { OrderExportController } from './orders/export.controller.js';
 import { OrderCommandsController } from './orders/order-commands.controller.js';
 import { OrdersController } from './orders/orders.controller.js';
 import { OrdersModule } from './orders/orders.module.js';
+import { PersonalDataController } from './personal-data/personal-data.controller.js';
+import { PersonalDataModule } from './personal-data/personal-data.module.js';
 import { UsersController } from './users/users.controller.js';
 import { UsersModule } from './users/users.module.js';
 
@@ -41,6 +43,7 @@ import { UsersModule } from './users/users.module.js';
     UsersModule,
     AuthModule,
     OrdersModule,
+    PersonalDataModule,
   ],
   // In this order: who is calling, how often, and may they.
   providers: [
@@ -76,6 +79,7 @@ export class AppModule implements NestModule {
         KeySetController,
         ApiKeysController,
         UsersController,
+        PersonalDataController,
         OrdersController,
         OrderBatchController,
         OrderExportController,

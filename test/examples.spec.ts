@@ -115,6 +115,7 @@ it('every example of the contract works, once ids, tokens and addresses that exi
     Users_get: 200,
     Users_update: 200,
     Users_events: 200,
+    PersonalData_export: 200,
     Orders_place: 201,
     Orders_preview: 200,
     OrderBatch_place: 207,

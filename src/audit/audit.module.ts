@@ -9,6 +9,6 @@ import { SubjectChecks } from './integrity/subject-check.js';
 @Module({
   controllers: [AuditController, IntegrityController],
   providers: [AuditService, History, Integrity, SubjectChecks],
-  exports: [History, SubjectChecks],
+  exports: [AuditService, History, SubjectChecks],
 })
 export class AuditModule {}

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { MAX } from 'uuid';
 import { KeysetQuery, type Slice } from '../database/keyset.js';
 import { notFound } from '../problems/problem.js';
 import type { AuditEventResponse, AuditQuery } from './audit.dto.js';
@@ -8,6 +9,9 @@ interface Row {
   readonly entry: Buffer;
   readonly leaf_hash: Buffer;
 }
+
+/** Events that are read at once when all of them are wanted. */
+const PART = 500;
 
 /** All events, whatever their subject. They are answered from their entries: the very bytes that the log commits to. */
 @Injectable()
@@ -34,6 +38,31 @@ export class AuditService {
       .filter('at < ?', query.to)
       .page(this.dataSource, query.limit, after);
     return { data: await this.findAll(ids), next };
+  }
+
+  /** All that a user caused, newest first, part by part. */
+  causedBy(userId: string): AsyncGenerator<readonly AuditEventResponse[]> {
+    return this.all(`actor_id = $1 AND actor_type = 'user'`, userId);
+  }
+
+  /** All that happened to a user without changing them, such as sign-ins; newest first, part by part. */
+  happenedTo(userId: string): AsyncGenerator<readonly AuditEventResponse[]> {
+    // Said twice, the second time as an index knows it.
+    const occurrence = 'subject_version IS NULL AND subject_version IS DISTINCT FROM 1';
+    return this.all(`subject_id = $1 AND subject_type = 'user' AND ${occurrence}`, userId);
+  }
+
+  private async *all(condition: string, id: string): AsyncGenerator<readonly AuditEventResponse[]> {
+    let last: AuditEventResponse | undefined;
+    do {
+      const rows = await this.dataSource.query<Row[]>(
+        `SELECT entry, leaf_hash FROM audit_events WHERE ${condition} AND id < $2 ORDER BY id DESC LIMIT ${PART}`,
+        [id, last?.id ?? MAX],
+      );
+      const events: AuditEventResponse[] = rows.map(toResponse);
+      yield events;
+      last = events.length < PART ? undefined : events.at(-1);
+    } while (last !== undefined);
   }
 
   private async findAll(ids: readonly string[]): Promise<AuditEventResponse[]> {

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { NIL } from 'uuid';
 import type { ActionOf, StateOf, SubjectType } from '../database/event.js';
 import { Cursors, type Page } from '../http/cursors.js';
 import type { PageQuery } from '../http/page.dto.js';
@@ -9,6 +10,7 @@ import { changesBetween } from './changes.js';
 
 interface EventRow {
   readonly id: string;
+  readonly subject_id: string;
   readonly subject_version: number;
   readonly action: string;
   readonly actor_type: ActorResponse['type'];
@@ -17,6 +19,24 @@ interface EventRow {
   readonly request_id: string;
   readonly state: Buffer | null;
 }
+
+/** An event with whose it is, and the state that it left: null once erased. */
+export interface PastEvent<Type extends SubjectType> {
+  readonly subjectId: string;
+  readonly event: EventResponse;
+  readonly state: StateOf<Type> | null;
+}
+
+type Summarize<Type extends SubjectType> = (
+  action: ActionOf<Type>,
+  state: StateOf<Type>,
+  before: StateOf<Type> | undefined,
+) => string;
+
+const COLUMNS = 'id, subject_id, subject_version, action, actor_type, actor_id, at, request_id, state';
+
+/** Events that are read at once when all of them are wanted. */
+const PART = 100;
 
 /** A moment in a subject's life: a version, or an instant in RFC 3339. */
 export type Moment = { readonly version: number } | { readonly asOf: string };
@@ -37,14 +57,13 @@ export class History {
     type: Type,
     id: string,
     query: PageQuery,
-    summarize: (action: ActionOf<Type>, state: StateOf<Type>, before: StateOf<Type> | undefined) => string,
+    summarize: Summarize<Type>,
   ): Promise<Page<EventResponse>> {
     const list = `${type} ${id}`;
     const after = Number(this.cursors.read(list, query) ?? 0);
     // One row before the page, to compare its first event with, and one behind it, to see whether there is more.
     const rows = await this.dataSource.query<EventRow[]>(
-      `SELECT id, subject_version, action, actor_type, actor_id, at, request_id, state
-         FROM audit_events
+      `SELECT ${COLUMNS} FROM audit_events
         WHERE subject_id = $1 AND subject_type = $2 AND subject_version >= $3
         ORDER BY subject_version
         LIMIT $4`,
@@ -52,29 +71,32 @@ export class History {
     );
     const events = rows.filter((row) => row.subject_version > after);
     if (events.length === 0 && after === 0) throw notFound();
-    const states = new Map(rows.map((row) => [row.subject_version, stateOf(row)]));
-    const data = events.slice(0, query.limit).map((row): EventResponse => {
-      const state = states.get(row.subject_version);
-      const before = states.get(row.subject_version - 1);
-      return {
-        id: row.id,
-        version: row.subject_version,
-        action: row.action,
-        actor: { type: row.actor_type, id: row.actor_id },
-        at: row.at.toISOString(),
-        requestId: row.request_id,
-        summary: state
-          ? summarize(
-              row.action as ActionOf<Type>,
-              state as StateOf<Type>,
-              before as StateOf<Type> | undefined,
-            )
-          : row.action,
-        changes: before && state ? changesBetween(before, state) : [],
-      };
-    });
+    const before = rows.find((row) => row.subject_version === after);
+    const data = describe(events.slice(0, query.limit), before, summarize).map(({ event }) => event);
     const last = events.length > query.limit ? data.at(-1)?.version : undefined;
     return this.cursors.page(list, query, data, last?.toString());
+  }
+
+  /** All events of these subjects, part by part: one subject after the other, its events oldest first. */
+  async *all<Type extends SubjectType>(
+    type: Type,
+    ids: readonly string[],
+    summarize: Summarize<Type>,
+  ): AsyncGenerator<readonly PastEvent<Type>[]> {
+    let last: EventRow | undefined;
+    for (;;) {
+      const rows: EventRow[] = await this.dataSource.query<EventRow[]>(
+        `SELECT ${COLUMNS} FROM audit_events
+          WHERE subject_id = ANY($1::uuid[]) AND subject_type = $2 AND subject_version IS NOT NULL
+            AND (subject_id, subject_version) > ($3, $4)
+          ORDER BY subject_id, subject_version
+          LIMIT ${PART}`,
+        [ids, type, last?.subject_id ?? NIL, last?.subject_version ?? 0],
+      );
+      yield describe(rows, last, summarize);
+      if (rows.length < PART) return;
+      last = rows.at(-1);
+    }
   }
 
   /** The subject as it was; `not-found` for a version that it never had or before its first. */
@@ -98,6 +120,37 @@ export class History {
     if (state === undefined) throw notFound();
     return state as StateOf<Type>;
   }
+}
+
+/** Events of subjects in a row, told with what each changed; `before` is the event in front of the first. */
+function describe<Type extends SubjectType>(
+  rows: readonly EventRow[],
+  before: EventRow | undefined,
+  summarize: Summarize<Type>,
+): PastEvent<Type>[] {
+  let previous = before && { row: before, state: stateOf(before) };
+  return rows.map((row) => {
+    const state = stateOf(row);
+    const earlier = previous?.row.subject_id === row.subject_id ? previous.state : undefined;
+    previous = { row, state };
+    const event = {
+      id: row.id,
+      version: row.subject_version,
+      action: row.action,
+      actor: { type: row.actor_type, id: row.actor_id },
+      at: row.at.toISOString(),
+      requestId: row.request_id,
+      summary: state
+        ? summarize(
+            row.action as ActionOf<Type>,
+            state as StateOf<Type>,
+            earlier as StateOf<Type> | undefined,
+          )
+        : row.action,
+      changes: earlier && state ? changesBetween(earlier, state) : [],
+    };
+    return { subjectId: row.subject_id, event, state: (state ?? null) as StateOf<Type> | null };
+  });
 }
 
 /** The state that an event holds; undefined once it is erased. */

@@ -20,6 +20,7 @@ import { OrdersService } from './orders.service.js';
   // Paths without an id come first in the contract, too.
   controllers: [OrderBatchController, OrderExportController, OrdersController, OrderCommandsController],
   providers: [OrderBatch, OrderCommands, OrderExports, OrdersService, OrdersRepository],
+  exports: [OrdersRepository],
 })
 export class OrdersModule implements OnModuleInit {
   constructor(private readonly checks: SubjectChecks) {}
