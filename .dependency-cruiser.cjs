@@ -22,7 +22,7 @@ module.exports = {
     only('orders', 'users', 'audit', ...shared),
     only('users', 'audit', ...shared),
     only('auth', 'users', 'audit', ...shared),
-    only('personal-data', 'users', 'orders', 'audit', ...shared),
+    only('personal-data', 'users', 'orders', 'auth', 'audit', ...shared),
     only('audit', ...shared),
     only('health', 'config', 'problems', 'database', 'http', 'limits'),
 

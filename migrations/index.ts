@@ -7,6 +7,7 @@ import { Credentials1795305600005 } from './1795305600005-credentials.js';
 import { ApiKeys1795305600006 } from './1795305600006-api-keys.js';
 import { LastAdmin1795305600007 } from './1795305600007-last-admin.js';
 import { OrderLifeCycle1795305600008 } from './1795305600008-order-life-cycle.js';
+import { Erasure1795305600012 } from './1795305600012-erasure.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -19,4 +20,5 @@ export const migrations = [
   ApiKeys1795305600006,
   LastAdmin1795305600007,
   OrderLifeCycle1795305600008,
+  Erasure1795305600012,
 ];

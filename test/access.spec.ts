@@ -67,6 +67,7 @@ const expected: Record<string, string> = {
   Users_suspend: '401 403 403 403 403 200 403 200 users:write',
   Users_reinstate: '401 403 403 403 403 200 403 200 users:write',
   Users_events: '401 200 404 200 404 200 403 200 users:read',
+  PersonalData_erase: '401 403 403 403 403 200 403 403',
   PersonalData_export: '401 200 404 404 404 200 403 403',
 
   Orders_place: '401 201 201 201 403 201 403 201 orders:write',
@@ -290,6 +291,7 @@ const cases: Record<string, (example: object | undefined, actor: Actor) => Promi
   Users_update: () => ({ id: people.customer.user.id, body: { name: randomUUID() } }),
   Users_suspend: async () => ({ id: (await createUser(service)).id }),
   Users_reinstate: async () => ({ id: await suspended() }),
+  PersonalData_erase: async () => ({ id: (await createUser(service)).id }),
   PersonalData_export: () => ({ id: people.customer.user.id }),
   Orders_place: (example, actor) => ({ body: forActor(example, actor) }),
   Orders_preview: (example, actor) => ({ body: forActor(example, actor) }),

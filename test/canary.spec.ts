@@ -75,7 +75,7 @@ it('secrets and personal data are in no log line, event, metric or problem', asy
     201, 200, 200, 201, 201,
   ]);
 
-  // And now everything that is refused, with a canary wherever one fits.
+  // And now everything that is refused, with a canary wherever one fits; in the end the person is erased.
   const refusals = await Promise.all([
     send('POST', '/v1/auth/register', { name: 'Canary Ada', email, password }),
     send('POST', '/v1/auth/register', { name: 'Canary Ada', email: 'canary', password: 'canary short' }),
@@ -103,6 +103,9 @@ it('secrets and personal data are in no log line, event, metric or problem', asy
   ]);
   expect(refusals.filter(({ status }) => status < 400 || status >= 500)).toEqual([]);
   await send('POST', '/v1/auth/refresh', { refreshToken: ada.body.refreshToken });
+  const exported = await send('GET', `/v1/users/${user.body.id}/export`, undefined, adminToken);
+  const erased = await send('POST', `/v1/users/${user.body.id}/erase`, {}, adminToken);
+  expect([exported.status, exported.text.includes(email), erased.status]).toEqual([200, true, 200]);
 
   const metrics = await fetch(`http://127.0.0.1:${metricsPort}/metrics`).then((response) => response.text());
   expect(metrics).toContain('http_request_duration_seconds_count');

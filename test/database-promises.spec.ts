@@ -472,6 +472,7 @@ describe('where there is an active admin, there is one for ever', () => {
   const [ann, bob] = [randomUUID(), randomUUID()];
   const DEMOTED = `role = 'staff'`;
   const SUSPENDED = `status = 'suspended'`;
+  const ERASED = `status = 'erased', name = 'Erased user', email = id || '@erased.invalid'`;
 
   beforeEach(async () => {
     realm = await createDatabase();
@@ -496,7 +497,7 @@ describe('where there is an active admin, there is one for ever', () => {
     });
   }
 
-  it.each([DEMOTED, SUSPENDED, `status = 'erased'`, `${DEMOTED}, ${SUSPENDED}`])(
+  it.each([DEMOTED, SUSPENDED, ERASED, `${DEMOTED}, ${SUSPENDED}`])(
     'refuses %s of the only one, also by the owner',
     async (change) => {
       const schemaOwner = await realm.connect(realm.ownerUrl);
@@ -580,6 +581,202 @@ describe('where there is an active admin, there is one for ever', () => {
 function parametersOf([sql, ...parameters]: Statement): [string, unknown[]] {
   return [sql, parameters];
 }
+
+describe('an erasure', () => {
+  const users = subjects[0]!;
+  const STATE = { salt: Buffer.alloc(16, 1), state: Buffer.from('{"name":"Eve"}') };
+  const ERASE = `UPDATE users SET version = 3, status = 'erased', name = 'Erased user',
+    email = id || '@erased.invalid' WHERE id = $1`;
+  const eraseRow = (id: string): Statement => [ERASE, id];
+  const erase = (id: string): Statement[] => [eraseRow(id), event(users, id, 3, STATE)];
+  const FORGET = 'UPDATE audit_events SET salt = NULL, state = NULL WHERE subject_id = $1';
+  /** A user at version 2, whose events have states. */
+  const createEve = async (): Promise<string> => {
+    const id = randomUUID();
+    const created = [create(users, id), event(users, id, 1, STATE)];
+    expect(await outcome(service, created)).toBe('committed');
+    expect(await outcome(service, [update(users, id, 2), event(users, id, 2, STATE)])).toBe('committed');
+    return id;
+  };
+  const createErased = async (): Promise<string> => {
+    const id = await createEve();
+    expect(await outcome(service, erase(id))).toBe('committed');
+    return id;
+  };
+  const versionsWithState = async (id: string): Promise<unknown[]> =>
+    database.query(
+      'SELECT subject_version AS version, salt, state FROM audit_events WHERE subject_id = $1 AND num_nonnulls(salt, state) > 0 ORDER BY 1',
+      [id],
+    );
+
+  it('removes salt and state of the versions before, and changes nothing else of any event', async () => {
+    const eve = await createEve();
+    const happened = event(users, eve, 1, { subject_version: null });
+    const order = event({ type: 'test' }, randomUUID(), 1, STATE);
+    expect(await outcome(service, [happened, order])).toBe('committed');
+    const others = () =>
+      database.query(`SELECT ctid, * FROM audit_events WHERE subject_id <> $1 ORDER BY seq`, [eve]);
+    const kept = () =>
+      database.query(
+        `SELECT to_jsonb(event) - 'salt' - 'state' FROM audit_events AS event
+          WHERE subject_id = $1 AND subject_version IS DISTINCT FROM 3 ORDER BY seq`,
+        [eve],
+      );
+    const [before, keptBefore] = [await others(), await kept()];
+    expect(await outcome(service, erase(eve))).toBe('committed');
+    expect(await versionsWithState(eve)).toEqual([{ version: 3, ...STATE }]);
+    expect(await kept()).toEqual(keptBefore);
+    expect(await others()).toEqual(before);
+  });
+
+  it('happens with its event, or not at all', async () => {
+    const eve = await createEve();
+    expect(await outcome(service, [eraseRow(eve)])).toBe('23503 at COMMIT');
+    expect(await versionsWithState(eve)).toHaveLength(2);
+  });
+
+  it.each<[string, string]>([
+    ['salt and state of others, also the erased, or of the erasure itself', 'salt = NULL, state = NULL'],
+    ['the salt alone', 'salt = NULL'],
+    ['the state alone', 'state = NULL'],
+    ['an entry', `entry = 'other'`],
+    ['an entry, with salt and state', `salt = NULL, state = NULL, entry = 'other'`],
+    ['an actor, with salt and state', 'salt = NULL, state = NULL, actor_id = NULL'],
+  ])('lets nobody change %s', async (_, change) => {
+    const [erased, eve] = [await createErased(), await createEve()];
+    const order = randomUUID();
+    expect(await outcome(service, [event({ type: 'test' }, order, 1, STATE)])).toBe('committed');
+    for (const [subject, version] of [
+      [eve, 1],
+      [eve, 2],
+      [erased, 3],
+      [order, 1],
+    ]) {
+      const statement: Statement = [
+        `UPDATE audit_events SET ${change} WHERE subject_id = $1 AND subject_version = $2`,
+        subject,
+        version,
+      ];
+      expect(await outcome(service, [statement])).toBe('42501 at the last statement');
+      expect(await outcome(owner, [statement])).toBe('23001 at the last statement');
+    }
+  });
+
+  it.each([`entry = 'other'`, `salt = '1', state = '2'`, 'subject_version = 7', `at = now()`])(
+    'leaves events of the erased as they are: %s',
+    async (change) => {
+      const statement: Statement = [
+        `UPDATE audit_events SET ${change} WHERE subject_id = $1 AND subject_version = 1`,
+        await createErased(),
+      ];
+      expect(await outcome(service, [statement])).toBe('42501 at the last statement');
+      expect(await outcome(owner, [statement])).toBe('23001 at the last statement');
+    },
+  );
+
+  it('is of events of users, not of whatever has the id of one', async () => {
+    const id = randomUUID();
+    const begun = [create(users, id), event({ type: 'test' }, id, 1, STATE)];
+    expect(await outcome(service, begun)).toBe('committed');
+    expect(await outcome(service, [update(users, id, 2), event(users, id, 2, STATE)])).toBe('committed');
+    expect(await outcome(service, erase(id))).toBe('committed');
+    expect(await outcome(owner, [[`${FORGET} AND subject_version = 1`, id]])).toBe(
+      '23001 at the last statement',
+    );
+    expect(await versionsWithState(id)).toMatchObject([{ version: 1 }, { version: 3 }]);
+  });
+
+  it('is not pretended by a temporary table in the place of the users', async () => {
+    const eve = await createEve();
+    const copy = `CREATE TEMPORARY TABLE users ON COMMIT DROP AS
+      SELECT id, 3 AS version, 'erased' AS status FROM public.users`;
+    expect(await outcome(owner, [[copy], [FORGET, eve]])).toBe('23001 at the last statement');
+  });
+
+  it('is for ever, also for the owner', async () => {
+    const id = await createErased();
+    for (const client of [service, owner]) {
+      const back: Statement = [
+        `UPDATE users SET version = 4, status = 'active', name = 'Eve' WHERE id = $1`,
+        id,
+      ];
+      expect(await outcome(client, [event(users, id, 4), back])).toBe('23001 at the last statement');
+    }
+  });
+
+  it.each([
+    [`status = 'erased'`],
+    [`status = 'erased', name = 'Erased user'`],
+    [`status = 'erased', name = 'Erased user', email = 'x@erased.invalid'`],
+    [`email = 'x@Erased.Invalid'`],
+  ])('leaves placeholders, which nobody else has: not %s', async (change) => {
+    const eve = await createEve();
+    for (const client of [service, owner]) {
+      const statement: Statement = [`UPDATE users SET version = 3, ${change} WHERE id = $1`, eve];
+      expect(await outcome(client, [event(users, eve, 3), statement])).toBe('23514 at the last statement');
+    }
+  });
+
+  const credentials: Record<string, Row> = {
+    passwords: { hash: '$argon2id$' },
+    reset_tokens: { token_hash: randomBytes(32), expires_at: '2100-01-01' },
+    sessions: { id: randomUUID(), refresh_hash: Buffer.alloc(32), expires_at: '2100-01-01' },
+  };
+
+  it.each(Object.keys(credentials))('removes %s, and lets none come after', async (table) => {
+    const eve = await createEve();
+    const give = insert(table, { user_id: eve, ...credentials[table] });
+    expect(await outcome(service, [give])).toBe('committed');
+    expect(await outcome(service, erase(eve))).toBe('committed');
+    expect(await database.query(`SELECT FROM ${table} WHERE user_id = $1`, [eve])).toEqual([]);
+    for (const client of [service, owner]) {
+      expect(await outcome(client, [give])).toBe('23514 at the last statement');
+    }
+  });
+
+  it('is no right that anybody has: the function with the rights of the owner is not for them', async () => {
+    const rights = await database.query(`
+      SELECT proname AS name, proowner::regrole::text AS owner, proconfig AS settings, proacl::text AS rights
+        FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef`);
+    expect(rights).toEqual([
+      {
+        name: 'erase_user',
+        owner: 'ordo_owner',
+        settings: ['search_path=public, pg_temp'],
+        rights: '{ordo_owner=X/ordo_owner}',
+      },
+    ]);
+    await owner.query('CREATE TABLE public.mine (id uuid, version integer, status text)');
+    await owner.query('GRANT ALL ON public.mine TO ordo_service');
+    try {
+      const borrow = `CREATE TRIGGER mine AFTER INSERT ON public.mine FOR EACH ROW EXECUTE FUNCTION erase_user()`;
+      expect(await outcome(service, [[borrow]])).toBe('42501 at the last statement');
+    } finally {
+      await owner.query('DROP TABLE public.mine');
+    }
+  });
+
+  it('leaves nothing to the statistics: none are kept of names, addresses, hashes and states', async () => {
+    await createEve();
+    await database.query('ANALYZE');
+    const sampled = await database.query<{ column: string }>(
+      `
+      SELECT tablename || '.' || attname AS column FROM pg_stats
+        WHERE schemaname = 'public' AND tablename || '.' || attname = ANY($1) ORDER BY 1`,
+      [
+        [
+          'users.name',
+          'users.email',
+          'users_email_key.lower',
+          'passwords.hash',
+          'audit_events.state',
+          'users.role',
+        ],
+      ],
+    );
+    expect(sampled).toEqual([{ column: 'users.role' }]);
+  });
+});
 
 describe('sessions', () => {
   const session = (userId: string, columns: Row = {}): Row => ({

@@ -135,7 +135,7 @@ async function schemaOf(database: TestDatabase): Promise<string[]> {
         WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
     )
     SELECT concat_ws(' ', 'column', relname, attname, format_type(atttypid, atttypmod), attnotnull, attidentity,
-                     attgenerated, pg_get_expr(adbin, adrelid)) AS line
+                     attgenerated, attstattarget, pg_get_expr(adbin, adrelid)) AS line
       FROM tables JOIN pg_attribute ON attrelid = tables.oid AND attnum > 0 AND NOT attisdropped
                   LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
     UNION ALL SELECT concat_ws(' ', 'constraint', relname, conname, pg_get_constraintdef(pg_constraint.oid))

@@ -296,6 +296,24 @@ describe('an export', () => {
     expect([byThem?.actor.id, byAdmin?.actor.id]).toEqual([user.id, expect.not.stringMatching(user.id)]);
   });
 
+  it('holds what remains of somebody who is erased', async () => {
+    const { user } = await createPerson(service);
+    const order = await placeOrder(service, user.id);
+    await service.send('post', `/v1/users/${user.id}/erase`).expect(200);
+    const body = await exportOf(user.id);
+    expect(body).toMatchObject({
+      user: { id: user.id, name: 'Erased user', status: 'erased' },
+      signIn: { passwordChangedAt: null, resetTokenExpiresAt: null },
+      history: [
+        { version: 1, state: null },
+        { version: 2, state: { name: 'Erased user' } },
+      ],
+      sessions: [],
+      idempotencyKeys: [],
+      orders: [{ id: order.id }],
+    });
+  });
+
   it('has more parts than are read at once: each item once, in order', async () => {
     const { user, accessToken } = await createPerson(service);
     const as = service.as(accessToken);

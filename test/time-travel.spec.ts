@@ -38,7 +38,9 @@ const metadata = fc.dictionary(fc.constantFrom('c', 'bb', 'a', '10', '9'), text,
 const patch = fc.record(
   {
     note: fc.option(text),
-    metadata: fc.option(fc.dictionary(fc.constantFrom('c', 'bb', 'a', '10'), fc.option(text), { maxKeys: 2 })),
+    metadata: fc.option(
+      fc.dictionary(fc.constantFrom('c', 'bb', 'a', '10'), fc.option(text), { maxKeys: 2 }),
+    ),
   },
   { requiredKeys: [] },
 );

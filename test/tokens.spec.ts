@@ -325,6 +325,7 @@ describe('sessions', () => {
 describe('within five seconds, in a replica that has just believed it, an access token is dead after', () => {
   const endings: [string, (somebody: Person) => PromiseLike<unknown>][] = [
     ['suspension', ({ user }) => service.send('post', `/v1/users/${user.id}/suspend`).expect(200)],
+    ['erasure', ({ user }) => service.send('post', `/v1/users/${user.id}/erase`).expect(200)],
     [
       'another role',
       ({ user }) =>
@@ -361,7 +362,7 @@ describe('within five seconds, in a replica that has just believed it, an access
   ];
 
   // All at once: each waits for as long as a replica believes what it has verified.
-  it('suspension, another role, a new password, a reset one, logout-all, logout', async () => {
+  it('suspension, erasure, another role, a new password, a reset one, logout-all, logout', async () => {
     const times = await Promise.all(
       endings.map(async ([name, end]): Promise<[string, number]> => {
         const somebody = await createPerson(service);

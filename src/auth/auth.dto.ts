@@ -1,7 +1,8 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { IsEmail, IsUUID } from 'class-validator';
+import { IsUUID } from 'class-validator';
 import { EXAMPLE_EMAIL } from '../http/examples.js';
 import { IsPresent, IsText } from '../http/validators.js';
+import { IsEmailAddress } from '../users/email.js';
 import { ACCESS_TOKEN_SECONDS } from './access-tokens.js';
 import type { Credentials, Session } from './sessions.js';
 
@@ -15,8 +16,7 @@ export class Register {
 
   /** Unique, whatever the case of its letters. */
   @ApiProperty({ format: 'email', minLength: 3, maxLength: 254, example: EXAMPLE_EMAIL })
-  @IsText(3, 254)
-  @IsEmail({}, { message: '$property must be an e-mail address' })
+  @IsEmailAddress()
   email: string;
 
   /** 12 to 128 characters, and none that is easily guessed. */

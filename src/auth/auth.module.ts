@@ -43,7 +43,7 @@ import { VerifiedTokens } from './verified-tokens.js';
     VerifiedTokens,
     { provide: APP_INTERCEPTOR, useClass: RefusalInterceptor },
   ],
-  exports: [Authenticator, SecurityEvents, FirstAdmin],
+  exports: [Authenticator, SecurityEvents, FirstAdmin, VerifiedTokens],
 })
 export class AuthModule implements OnModuleInit {
   constructor(private readonly checks: SubjectChecks) {}

@@ -65,7 +65,13 @@ export class PasswordChange {
     const hash = await this.hasher.hash(wished);
     const userId = await this.writePath.record(origin, async (tx) => {
       const [[spent]] = await tx.query<[{ user_id: string }[], number]>(
-        `DELETE FROM reset_tokens WHERE token_hash = $1 AND expires_at > now() RETURNING user_id`,
+        // The user's row first, as whoever erases them locks it first.
+        `WITH holder AS (
+           SELECT users.id FROM users JOIN reset_tokens ON user_id = users.id WHERE token_hash = $1 FOR SHARE OF users
+         )
+         DELETE FROM reset_tokens USING holder
+          WHERE user_id = holder.id AND token_hash = $1 AND expires_at > now()
+          RETURNING user_id`,
         [tokenHash],
       );
       if (spent === undefined) throw notResettable();
@@ -86,7 +92,7 @@ export class PasswordChange {
     const expiresAt = await this.writePath.record(origin, async (tx) => {
       const [row] = await tx.query<{ expires_at: Date }[]>(
         `INSERT INTO reset_tokens (user_id, token_hash, expires_at)
-         SELECT id, $2, now() + interval '24 hours' FROM users WHERE id = $1 AND status <> 'erased'
+         SELECT id, $2, now() + interval '24 hours' FROM users WHERE id = $1 AND status <> 'erased' FOR SHARE
          ON CONFLICT ON CONSTRAINT reset_tokens_pkey
            DO UPDATE SET token_hash = excluded.token_hash, expires_at = excluded.expires_at
          RETURNING expires_at`,

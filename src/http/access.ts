@@ -32,6 +32,8 @@ const permissions = {
   'users:list': { roles: { staff: 'all', admin: 'all' }, scope: 'users:read' },
   'users:edit': { roles: { ...EVERYBODYS_OWN, admin: 'all' }, scope: 'users:write' },
   'users:manage': { roles: { admin: 'all' }, scope: 'users:write' },
+  /** For ever, so that a person decides, and no key. */
+  'users:erase': { roles: { admin: 'all' } },
   'users:export': { roles: { ...EVERYBODYS_OWN, admin: 'all' } },
   'users:reset-password': { roles: { admin: 'all' } },
   'orders:read': { roles: { customer: 'own', staff: 'all', admin: 'all' }, scope: 'orders:read' },

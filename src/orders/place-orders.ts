@@ -3,7 +3,7 @@ import { type Change, timeOfChange } from '../database/event.js';
 import type { Transaction } from '../database/transaction.js';
 import { type Access, forbidden, reaches } from '../http/access.js';
 import { invalid, Problem } from '../problems/problem.js';
-import { existingUsers } from '../users/users.repository.js';
+import { keepUsers } from '../users/users.repository.js';
 import { type Amounts, priceLine, sumLines } from './money.js';
 import type { Order } from './order.entity.js';
 import { orderState } from './order.events.js';
@@ -49,7 +49,7 @@ export async function placeOrders(
   tx: Transaction,
   placements: readonly Placement[],
 ): Promise<(Change<'order.placed'> | Problem)[]> {
-  const known = await existingUsers(
+  const known = await keepUsers(
     tx,
     placements.map(({ userId }) => userId),
   );

@@ -59,7 +59,8 @@ export class Passwords {
 
 /**
  * Sets a user's password and withdraws a reset token; the database ends all sessions. With `replaced` only where the
- * password still is the one that was changed then, or where there still is none (null): answers whether it was set.
+ * password still is the one that was changed then, or where there still is none (null): answers whether it was set. One
+ * who is erased gets none.
  */
 export async function setPassword(
   tx: Transaction,
@@ -69,7 +70,8 @@ export async function setPassword(
 ): Promise<boolean> {
   // The time of change always moves on: it is what ends the sessions.
   const rows = await tx.query<unknown[]>(
-    `INSERT INTO passwords (user_id, hash) VALUES ($1, $2)
+    `INSERT INTO passwords (user_id, hash)
+     SELECT id, $2 FROM users WHERE id = $1 AND status <> 'erased' FOR SHARE
      ON CONFLICT ON CONSTRAINT passwords_pkey DO UPDATE SET hash = excluded.hash,
        changed_at = greatest(excluded.changed_at, passwords.changed_at + interval '1 ms')
        WHERE $3 OR passwords.changed_at = $4

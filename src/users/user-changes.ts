@@ -7,6 +7,7 @@ import { WritePath, type Written } from '../database/write-path.js';
 import { type Access, forbidden, reaches } from '../http/access.js';
 import type { Precondition } from '../http/preconditions.js';
 import { notFound, Problem } from '../problems/problem.js';
+import { erasedPerson } from './email.js';
 import { User, type UserStatus } from './user.entity.js';
 import { userState, type UserState } from './user.events.js';
 import type { UpdateUser } from './users.dto.js';
@@ -28,6 +29,7 @@ export class UserChanges {
     return this.writePath
       .write<'user.updated' | 'user.role-changed'>(origin, undefined, async (tx) => {
         const user = await lockUser(tx, id, precondition, access);
+        if (user.status === 'erased') throw illegal(user.status, 'change');
         const wished = {
           name: patch.name ?? user.name,
           email: patch.email ?? user.email,
@@ -60,6 +62,27 @@ export class UserChanges {
     key: IdempotentRequest | undefined,
   ): Promise<Written<'user.reinstated'>> {
     return this.command('user.reinstated', id, precondition, request, key);
+  }
+
+  /**
+   * Erases a user for ever: name and address give way to placeholders, and the database removes the states of earlier
+   * events and everything to sign in with. One who is erased already stays as they are.
+   */
+  async erase(
+    id: string,
+    precondition: Precondition,
+    { access, origin }: Request,
+    key: IdempotentRequest | undefined,
+  ): Promise<Written<'user.erased'>> {
+    return this.writePath
+      .write<'user.erased'>(origin, key, async (tx) => {
+        // The strongest lock also waits for whoever is placing an order for the user.
+        const user = await lockUser(tx, id, precondition, access, 'pessimistic_write');
+        if (user.status === 'erased') return { unchanged: userState(user) };
+        const state = await changeUser(tx, user, { ...erasedPerson(id), status: 'erased' });
+        return { action: 'user.erased', state };
+      })
+      .catch(explain);
   }
 
   private async command<A extends 'user.suspended' | 'user.reinstated'>(
@@ -96,9 +119,10 @@ async function lockUser(
   id: string,
   precondition: Precondition,
   access: Access,
+  mode: 'for_no_key_update' | 'pessimistic_write' = 'for_no_key_update',
 ): Promise<User> {
   if (!reaches(access, id)) throw notFound();
-  const user = await tx.findOne(User, { where: { id }, lock: { mode: 'for_no_key_update' } });
+  const user = await tx.findOne(User, { where: { id }, lock: { mode } });
   if (user === null) throw notFound();
   if (access.role === null && user.role !== 'customer') {
     throw forbidden('An API key changes customers only.');
@@ -127,10 +151,16 @@ export const userTransitions = {
 function statusAfter(status: UserStatus, action: keyof typeof userTransitions): UserStatus {
   const { command, from, to } = userTransitions[action];
   if (status === from) return to;
-  const allowed = Object.values(userTransitions).flatMap((each) =>
+  throw illegal(status, command);
+}
+
+/** The answer to what a user of this status does not take. */
+function illegal(status: UserStatus, command: string): Problem {
+  const allowed: string[] = Object.values(userTransitions).flatMap((each) =>
     each.from === status ? [each.command] : [],
   );
-  throw new Problem('illegal-transition', `A user who is ${status} does not take the command ${command}.`, {
+  if (status !== 'erased') allowed.push('erase');
+  return new Problem('illegal-transition', `A user who is ${status} does not take the command ${command}.`, {
     members: { from: status, allowed },
   });
 }

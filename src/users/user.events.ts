@@ -17,6 +17,8 @@ declare module '../database/event.js' {
     'user.role-changed': UserState;
     'user.suspended': UserState;
     'user.reinstated': UserState;
+    /** Without personal data; the states of all events before it are gone. */
+    'user.erased': UserState;
   }
 }
 
@@ -47,5 +49,7 @@ export function summarizeUserEvent(action: ActionOf<'user'>, user: UserState): s
       return 'User suspended';
     case 'user.reinstated':
       return 'User reinstated';
+    case 'user.erased':
+      return 'User erased';
   }
 }

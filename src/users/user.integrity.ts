@@ -2,6 +2,7 @@ import { In } from 'typeorm';
 import { Places } from '../audit/integrity/compare.js';
 import { finding } from '../audit/integrity/finding.js';
 import type { Reading, SubjectCheck } from '../audit/integrity/subject-check.js';
+import { erasedPerson } from './email.js';
 import { userTransitions } from './user-changes.js';
 import { User } from './user.entity.js';
 import { userState, type UserState } from './user.events.js';
@@ -24,6 +25,9 @@ export const userCheck: SubjectCheck<'user'> = {
     },
     'user.suspended': { advance: (before) => moved('user.suspended', before) },
     'user.reinstated': { advance: (before) => moved('user.reinstated', before) },
+    'user.erased': {
+      advance: (before) => ({ state: { ...before, ...erasedPerson(before.id), status: 'erased' } }),
+    },
   },
 
   async read(tx, ids) {

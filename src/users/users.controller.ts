@@ -43,12 +43,13 @@ export class UsersController {
   @Requires('users:manage')
   @Operation({
     summary: 'Create a user',
+    description: 'A repetition with the key of a user who was erased since is answered with 404.',
     answer: UserResponse,
     creates: true,
     subject: true,
     body: { type: CreateUser, example: { name: 'Grace Hopper', email: OTHER_EXAMPLE_EMAIL } },
     key: 'optional',
-    problems: ['already-exists'],
+    problems: ['not-found', 'already-exists'],
   })
   async create(
     @Body() body: CreateUser,
@@ -100,7 +101,7 @@ export class UsersController {
     subject: true,
     body: { type: UpdateUser, example: { name: 'Ada King' }, mergePatch: true },
     ifMatch: 'required',
-    problems: ['not-found', 'already-exists', 'last-admin'],
+    problems: ['not-found', 'already-exists', 'illegal-transition', 'last-admin'],
   })
   async update(
     @Id() id: string,

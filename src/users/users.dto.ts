@@ -1,9 +1,10 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { IsEmail, IsIn, IsOptional } from 'class-validator';
+import { IsIn, IsOptional } from 'class-validator';
 import { type Role, roles } from '../http/access.js';
 import { OptionalBody } from '../http/contract.pipe.js';
 import { PageQuery } from '../http/page.dto.js';
 import { IsPresent, IsText } from '../http/validators.js';
+import { IsEmailAddress } from './email.js';
 import { type UserStatus, userStatuses } from './user.entity.js';
 import type { UserState } from './user.events.js';
 
@@ -15,8 +16,7 @@ export class CreateUser {
 
   /** Unique, whatever the case of its letters. */
   @ApiProperty({ format: 'email', minLength: 3, maxLength: 254, example: 'grace@example.com' })
-  @IsText(3, 254)
-  @IsEmail({}, { message: '$property must be an e-mail address' })
+  @IsEmailAddress()
   email: string;
 
   /** Given by admins alone; an API key creates customers. */
@@ -43,8 +43,7 @@ export class UpdateUser {
   /** Unique, whatever the case of its letters. */
   @ApiPropertyOptional({ format: 'email', minLength: 3, maxLength: 254 })
   @IsPresent()
-  @IsText(3, 254)
-  @IsEmail({}, { message: '$property must be an e-mail address' })
+  @IsEmailAddress()
   email?: string;
 
   /** Changed by admins alone. All sessions of the user end. */
@@ -80,9 +79,11 @@ export class UserResponse implements UserState {
   @ApiProperty({ format: 'uuid' })
   id: string;
 
+  /** `Erased user` once erased. */
   @ApiProperty({ example: 'Ada Lovelace' })
   name: string;
 
+  /** `<id>@erased.invalid`, which nobody can have, once erased. */
   @ApiProperty({ example: 'ada@example.com' })
   email: string;
 

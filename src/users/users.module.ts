@@ -14,7 +14,7 @@ import { UsersService } from './users.service.js';
   imports: [TypeOrmModule.forFeature([User]), AuditModule],
   controllers: [UsersController],
   providers: [PasswordHasher, Passwords, UserChanges, UsersService],
-  exports: [PasswordHasher, Passwords, UsersService],
+  exports: [PasswordHasher, Passwords, UserChanges, UsersService],
 })
 export class UsersModule implements OnModuleInit {
   constructor(private readonly checks: SubjectChecks) {}

@@ -46,6 +46,21 @@ const stray = (table: string, row: object) => ({
 });
 const AT = '2026-01-02T03:04:05.678Z';
 
+/** Makes the user's newest version an erasure, which has left the states before it. */
+async function eraseByHand(database: TestDatabase, id: string): Promise<void> {
+  const erased = { name: 'Erased user', email: `${id}@erased.invalid`, status: 'erased' };
+  await forgeEvents(database, id, {
+    version: 3,
+    entry: { action: 'user.erased' },
+    state: (user) => Object.assign(user, erased, { role: 'customer' }),
+  });
+  await tamper(database, [
+    `UPDATE users SET name = $2, email = $3, status = $4, role = 'customer' WHERE id = $1`,
+    id,
+    ...Object.values(erased),
+  ]);
+}
+
 /** Each is sound where it can be: hashes, entries and columns go together, and only what is told is false. */
 export const forgeries: Forgeries = {
   'an order inserted in another status than placed': {
@@ -478,6 +493,33 @@ export const forgeries: Forgeries = {
         update('audit_events', 'state = NULL, salt = NULL', 'subject_id = $1 AND subject_version = 2'),
         id,
       ]),
+    where: 'audit_events.state',
+    code: 'state-missing',
+  },
+  'states that an erasure has not removed': {
+    of: 'user',
+    plant: eraseByHand,
+    where: 'audit_events.state',
+    code: 'state-not-erased',
+  },
+  'a salt that an erasure has not removed': {
+    of: 'user',
+    async plant(database, id) {
+      await eraseByHand(database, id);
+      await tamper(database, [
+        update('audit_events', 'state = NULL', 'subject_id = $1 AND subject_version < 3'),
+        id,
+      ]);
+    },
+    where: 'audit_events.salt',
+    code: 'state-not-erased',
+  },
+  'the state of an erasure itself gone with the others': {
+    of: 'user',
+    async plant(database, id) {
+      await eraseByHand(database, id);
+      await tamper(database, [update('audit_events', 'state = NULL, salt = NULL', 'subject_id = $1'), id]);
+    },
     where: 'audit_events.state',
     code: 'state-missing',
   },

@@ -95,11 +95,12 @@ function checkState(event: ExaminedEvent): Finding[] {
   if (version === null) {
     return salt === null && state === null ? [] : [finding('state-unexpected', 'audit_events.state')];
   }
+  if (event.row?.isErased === true && version < event.row.version) {
+    if (salt === null && state === null) return [];
+    return [finding('state-not-erased', state === null ? 'audit_events.salt' : 'audit_events.state')];
+  }
   if (salt === null || state === null) {
-    const isErased = salt === null && state === null && event.row?.isErased === true;
-    return isErased
-      ? []
-      : [finding('state-missing', state === null ? 'audit_events.state' : 'audit_events.salt')];
+    return [finding('state-missing', state === null ? 'audit_events.state' : 'audit_events.salt')];
   }
   const findings: Finding[] = [];
   const expected = hashOf(parse(event.entry));

@@ -25,7 +25,7 @@ export interface TypeCheck<State extends SubjectState = SubjectState> {
   /** Tables of what belongs to a subject, and their column with its id, which leads an index. */
   readonly parts: Readonly<Record<string, string>>;
   readonly places: Places;
-  /** SQL on a row: whether its events may have lost their states. */
+  /** SQL on a row: whether the events before its newest one have lost their states. */
   readonly isErased: string;
   readonly folds: Readonly<Record<string, Fold<State>>>;
 
