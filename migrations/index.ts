@@ -7,6 +7,7 @@ import { Credentials1795305600005 } from './1795305600005-credentials.js';
 import { ApiKeys1795305600006 } from './1795305600006-api-keys.js';
 import { LastAdmin1795305600007 } from './1795305600007-last-admin.js';
 import { OrderLifeCycle1795305600008 } from './1795305600008-order-life-cycle.js';
+import { ListIndexes1795305600009 } from './1795305600009-list-indexes.js';
 import { Erasure1795305600012 } from './1795305600012-erasure.js';
 
 /** All migrations, oldest first. */
@@ -20,5 +21,6 @@ export const migrations = [
   ApiKeys1795305600006,
   LastAdmin1795305600007,
   OrderLifeCycle1795305600008,
+  ListIndexes1795305600009,
   Erasure1795305600012,
 ];

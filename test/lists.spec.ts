@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { DataSource } from 'typeorm';
 import { createUser, type OrderBody, placeOrder, type UserBody } from './support/samples.js';
 import { startService, type TestService } from './support/service.js';
 
@@ -389,56 +388,27 @@ describe('among thousands of others', () => {
   });
 
   it('a filter that hardly anything matches gives short pages, and ends with what there is', async () => {
-    const pages = await walk<Item>('/v1/users', { role: 'admin', limit: 5 });
-    expect(idsOf(pages.flat())).toEqual(newestFirst(users.filter(({ role }) => role === 'admin')));
-    expect(pages.length).toBeGreaterThan(3);
+    const pages = await walk<AuditItem>('/v1/audit/events', { action: 'order.placed', limit: 5 });
+    expect(pages.flat().map(({ subject }) => subject.id)).toEqual(newestFirst(orders));
+    expect(pages.length).toBeGreaterThan(3 + orders.length / 5);
     expect(pages[0]).toEqual([]);
-    const none = await walk('/v1/users', { role: 'auditor', limit: 5 });
-    expect(none.flat()).toEqual([]);
-    expect(none.length).toBeLessThan(8);
+    const query = { action: 'order.placed', actorId: randomUUID(), limit: 5 };
+    expect((await walk('/v1/audit/events', query)).flat()).toEqual([]);
   });
 
-  it('so do the audit events', async () => {
-    const pages = await walk<AuditItem>('/v1/audit/events', { action: 'order.cancelled', limit: 5 });
-    const cancelled = orders.filter(({ status }) => status === 'cancelled');
-    expect(pages.flat().map(({ subject }) => subject.id)).toEqual(idsOf(cancelled).reverse());
-    expect(pages[0]).toEqual([]);
-    expect((await walk('/v1/audit/events', { actorId: randomUUID() })).flat()).toEqual([]);
-  });
-
-  it('a filter that an index answers needs one page', async () => {
+  it('a filter that an index answers needs no more pages than it takes', async () => {
     const [user] = users;
     expect(await walk('/v1/users', { email: user?.email ?? '' })).toEqual([[user]]);
     expect(await walk('/v1/users', { email: 'nobody@example.com' })).toEqual([[]]);
+    const admins = newestFirst(users.filter(({ role }) => role === 'admin'));
+    expect((await walk('/v1/users', { role: 'admin' })).map(idsOf)).toEqual([admins]);
+    expect(await walk('/v1/users', { role: 'auditor' })).toEqual([[]]);
     const pages = await walk<AuditItem>('/v1/audit/events', { subjectId: user?.id ?? '' });
     expect(pages).toHaveLength(1);
     expect(pages.flat()).toHaveLength(1);
-  });
-
-  it('a page far down the list costs what the first one does', async () => {
-    const dataSource = service.app.get(DataSource);
-    const buffersOf = async (query: Query): Promise<number> => {
-      const spy = jest.spyOn(dataSource, 'query');
-      await service.send('get', urlOf('/v1/users', query)).expect(200);
-      const call = spy.mock.calls.find(([sql]) => sql.startsWith('WITH scanned'));
-      spy.mockRestore();
-      const [row] = await service.database.query<{ 'QUERY PLAN': [{ Plan: Record<string, number> }] }>(
-        `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${call?.[0] ?? ''}`,
-        call?.[1] as unknown[],
-      );
-      const [{ Plan: plan }] = row?.['QUERY PLAN'] ?? [{ Plan: {} }];
-      return (plan['Shared Hit Blocks'] ?? NaN) + (plan['Shared Read Blocks'] ?? NaN);
-    };
-    const first = await buffersOf({ limit: 20 });
-    let cursor = '';
-    for (let page = 0; page < 30; page++) {
-      const response = await service
-        .send('get', urlOf('/v1/users', { limit: 100, ...(cursor && { cursor }) }))
-        .expect(200);
-      cursor = response.body.nextCursor as string;
-    }
-    const far = await buffersOf({ limit: 20, cursor });
-    expect(first).toBeGreaterThan(0);
-    expect(far).toBeLessThanOrEqual(first + 5);
+    const cancelled = orders.filter(({ status }) => status === 'cancelled');
+    const events = await walk<AuditItem>('/v1/audit/events', { action: 'order.cancelled', limit: 100 });
+    expect(events.map((page) => page.map(({ subject }) => subject.id))).toEqual([idsOf(cancelled).reverse()]);
+    expect(await walk('/v1/audit/events', { actorId: randomUUID() })).toEqual([[]]);
   });
 });

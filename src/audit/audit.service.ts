@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { MAX } from 'uuid';
-import { KeysetQuery, type Slice } from '../database/keyset.js';
+import { KeysetQuery, type SearchableList, type Slice } from '../database/keyset.js';
 import { notFound } from '../problems/problem.js';
 import type { AuditEventResponse, AuditQuery } from './audit.dto.js';
 
@@ -12,6 +12,30 @@ interface Row {
 
 /** Events that are read at once when all of them are wanted. */
 const PART = 500;
+
+/** Events and the indexes that they are searched by; all other conditions filter. */
+const EVENTS: SearchableList = {
+  table: 'audit_events',
+  indexes: [
+    [
+      { columns: ['subject_id'], only: 'subject_version IS DISTINCT FROM 1', nullsFirst: true },
+      { columns: ['subject_id'], unique: { subject_version: '1' } },
+    ],
+    [{ columns: ['actor_id'] }],
+    [{ columns: ['action'], except: ['order.placed'] }],
+    [{ columns: ['subject_type'], except: ['order'] }],
+  ],
+};
+
+/** The events that fit the query. */
+export function eventsThatFit(query: AuditQuery): KeysetQuery {
+  return new KeysetQuery(EVENTS)
+    .equal('subject_id', query.subjectId, '?::uuid')
+    .equal('actor_id', query.actorId, '?::uuid')
+    .equal('action', query.action)
+    .equal('subject_type', query.subjectType)
+    .during('at', query.from, query.to);
+}
 
 /** All events, whatever their subject. They are answered from their entries: the very bytes that the log commits to. */
 @Injectable()
@@ -27,16 +51,7 @@ export class AuditService {
 
   /** One page of events, newest first, and where the next one starts. */
   async list(query: AuditQuery, after: string | undefined): Promise<Slice<AuditEventResponse>> {
-    const { ids, next } = await new KeysetQuery(
-      `(SELECT id, at, actor_id, action, subject_type, subject_id FROM audit_events) AS events`,
-    )
-      .narrow('subject_id = ?', query.subjectId)
-      .filter('subject_type = ?', query.subjectType)
-      .filter('actor_id = ?', query.actorId)
-      .filter('action = ?', query.action)
-      .filter('at >= ?', query.from)
-      .filter('at < ?', query.to)
-      .page(this.dataSource, query.limit, after);
+    const { ids, next } = await eventsThatFit(query).page(this.dataSource, query.limit, after);
     return { data: await this.findAll(ids), next };
   }
 

@@ -4,7 +4,7 @@ import { DataSource } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
 import type { ServiceConfig } from '../config/config.js';
 import type { Origin } from '../database/event.js';
-import { KeysetQuery, type Slice } from '../database/keyset.js';
+import { KeysetQuery, type SearchableList, type Slice } from '../database/keyset.js';
 import { WritePath } from '../database/write-path.js';
 import { type Role, unauthenticated } from '../http/access.js';
 import { deriveKey } from '../http/keys.js';
@@ -31,6 +31,12 @@ interface Holder {
   readonly userId: string;
   readonly role: Role;
 }
+
+/** Those that go on, by their user. */
+const SESSIONS: SearchableList = {
+  table: 'sessions',
+  indexes: [[{ columns: ['user_id'], only: 'ended_at IS NULL' }]],
+};
 
 /** Sessions of users: begun by a sign-in, kept up by refresh tokens, ended for good. */
 @Injectable()
@@ -107,9 +113,9 @@ export class Sessions {
 
   /** One page of the user's sessions that go on, newest first. */
   async list(userId: string, limit: number, after: string | undefined): Promise<Slice<Session>> {
-    const { ids, next } = await new KeysetQuery('(SELECT * FROM sessions WHERE ended_at IS NULL) AS live')
-      .narrow('user_id = ?', userId)
-      .filter('expires_at > ?', new Date())
+    const { ids, next } = await new KeysetQuery(SESSIONS)
+      .equal('user_id', userId, '?::uuid')
+      .compare('expires_at', '>', new Date())
       .page(this.dataSource, limit, after);
     const data = await this.dataSource.query<Session[]>(
       `SELECT id, created_at AS "createdAt", refreshed_at AS "refreshedAt", expires_at AS "expiresAt"

@@ -4,7 +4,7 @@ import { DataSource, In, Repository } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
 import { type Origin, timeOfChange } from '../database/event.js';
 import type { IdempotentRequest } from '../database/idempotency.js';
-import { KeysetQuery, type Slice } from '../database/keyset.js';
+import { KeysetQuery, type SearchableList, type Slice } from '../database/keyset.js';
 import { WritePath, type Written } from '../database/write-path.js';
 import { type Access, reaches } from '../http/access.js';
 import { notFound, Problem } from '../problems/problem.js';
@@ -14,6 +14,24 @@ import { setPassword } from './passwords.js';
 import { User } from './user.entity.js';
 import { userState, type UserState } from './user.events.js';
 import type { CreateUser, UserQuery } from './users.dto.js';
+
+/** Users and the indexes that they are searched by; all other conditions filter. */
+const USERS: SearchableList = {
+  table: 'users',
+  indexes: [
+    [{ columns: ['lower(email)'], unique: {} }],
+    [{ columns: ['role'], except: ['customer'] }],
+    [{ columns: ['status'], except: ['active'] }],
+  ],
+};
+
+/** The users that fit the query. */
+export function usersThatFit(query: UserQuery): KeysetQuery {
+  return new KeysetQuery(USERS)
+    .equal('lower(email)', query.email, 'lower(?)')
+    .equal('role', query.role)
+    .equal('status', query.status);
+}
 
 @Injectable()
 export class UsersService {
@@ -69,11 +87,7 @@ export class UsersService {
 
   /** One page of users, newest first, and where the next one starts. */
   async list(query: UserQuery, after: string | undefined): Promise<Slice<UserState>> {
-    const page = await new KeysetQuery('users')
-      .narrow('lower(email) = lower(?)', query.email)
-      .filter('role = ?', query.role)
-      .filter('status = ?', query.status)
-      .page(this.dataSource, query.limit, after);
+    const page = await usersThatFit(query).page(this.dataSource, query.limit, after);
     const users = await this.users.find({ where: { id: In([...page.ids]) }, order: { id: 'DESC' } });
     return { data: users.map(userState), next: page.next };
   }

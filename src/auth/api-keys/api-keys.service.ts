@@ -72,7 +72,11 @@ export class ApiKeys {
 
   /** One page of keys, newest first, and where the next one starts. */
   async list(query: PageQuery, after: string | undefined): Promise<Slice<KnownApiKey>> {
-    const { ids, next } = await new KeysetQuery('api_keys').page(this.dataSource, query.limit, after);
+    const { ids, next } = await new KeysetQuery({ table: 'api_keys', indexes: [] }).page(
+      this.dataSource,
+      query.limit,
+      after,
+    );
     const keys = await this.keys.find({
       where: { id: In([...ids]) },
       relations: { lastUse: true },
