@@ -1,0 +1,178 @@
+import { hash } from 'node:crypto';
+
+/*
+ * The Merkle tree of RFC 6962, section 2.1 (the same in RFC 9162), without any storage. Sizes and positions are
+ * integers below 2^53; hashes are 32 bytes.
+ */
+
+/** The root of a complete subtree: of the leaves from position * 2^height on, 2^height of them. */
+export interface Node {
+  readonly height: number;
+  readonly position: number;
+}
+
+const LEAF = Buffer.of(0);
+const NODE = Buffer.of(1);
+
+/** The root of a tree without leaves. */
+export const EMPTY_ROOT = sha256(Buffer.alloc(0));
+
+/** SHA-256(0x00 || entry). */
+export function leafHash(entry: Uint8Array): Buffer {
+  return sha256(Buffer.concat([LEAF, entry]));
+}
+
+/** SHA-256(0x01 || left || right). */
+export function nodeHash(left: Uint8Array, right: Uint8Array): Buffer {
+  return sha256(Buffer.concat([NODE, left, right]));
+}
+
+/** The complete subtrees that make up the tree of the first `size` leaves, from the left, each larger than the next. */
+export function nodesOfRoot(size: number): Node[] {
+  return nodesOf(0, size);
+}
+
+/** The root over neighbouring complete subtrees, given from the left, each larger than the next. */
+export function foldRoots(roots: readonly Buffer[]): Buffer {
+  if (roots.length === 0) return EMPTY_ROOT;
+  return roots.reduceRight((right, left) => nodeHash(left, right));
+}
+
+/**
+ * What proves that leaf `index` is in the tree of the first `size`: for each hash of the proof, from the leaf upwards,
+ * the subtrees that `foldRoots` makes it from. Throws RangeError unless 0 <= index < size.
+ */
+export function nodesOfInclusion(index: number, size: number): Node[][] {
+  if (!(index >= 0 && index < size)) throw new RangeError(`no leaf ${index} in a tree of ${size}`);
+  const path: Node[][] = [];
+  for (let begin = 0, end = size; end - begin > 1;) {
+    const middle = begin + largestPowerBelow(end - begin);
+    if (index < middle) {
+      path.push(nodesOf(middle, end));
+      end = middle;
+    } else {
+      path.push(nodesOf(begin, middle));
+      begin = middle;
+    }
+  }
+  return path.reverse();
+}
+
+/**
+ * What proves that the tree of the first `second` leaves continues that of the first `first`, as in
+ * {@link nodesOfInclusion}. Throws RangeError unless 1 <= first <= second.
+ */
+export function nodesOfConsistency(first: number, second: number): Node[][] {
+  if (!(first >= 1 && first <= second)) throw new RangeError(`no proof from ${first} to ${second}`);
+  const path: Node[][] = [];
+  let begin = 0;
+  let end = second;
+  while (end !== first) {
+    const middle = begin + largestPowerBelow(end - begin);
+    if (first <= middle) {
+      path.push(nodesOf(middle, end));
+      end = middle;
+    } else {
+      path.push(nodesOf(begin, middle));
+      begin = middle;
+    }
+  }
+  // The verifier knows the first root; a subtree inside of it has to be told.
+  if (begin > 0) path.push(nodesOf(begin, end));
+  return path.reverse();
+}
+
+/** Whether `proof` shows `leaf` at `index` of the tree of `size` leaves with this root (RFC 9162, section 2.1.3.2). */
+export function verifyInclusion(
+  leaf: Buffer,
+  index: number,
+  size: number,
+  proof: readonly Buffer[],
+  root: Buffer,
+): boolean {
+  if (!(index >= 0 && index < size)) return false;
+  let position = index;
+  let last = size - 1;
+  let current = leaf;
+  for (const sibling of proof) {
+    if (last === 0) return false;
+    if (isOdd(position) || position === last) {
+      current = nodeHash(sibling, current);
+      while (!isOdd(position) && position !== 0) [position, last] = [half(position), half(last)];
+    } else {
+      current = nodeHash(current, sibling);
+    }
+    [position, last] = [half(position), half(last)];
+  }
+  return last === 0 && current.equals(root);
+}
+
+/**
+ * Whether `proof` shows that the tree of `second` leaves continues that of `first` (RFC 9162, section 2.1.4.2). Every
+ * tree continues the empty one, with an empty proof.
+ */
+export function verifyConsistency(
+  first: number,
+  second: number,
+  proof: readonly Buffer[],
+  firstRoot: Buffer,
+  secondRoot: Buffer,
+): boolean {
+  if (!(first >= 0 && first <= second)) return false;
+  if (first === 0) return proof.length === 0 && firstRoot.equals(EMPTY_ROOT);
+  if (first === second) return proof.length === 0 && firstRoot.equals(secondRoot);
+  // Of a complete tree the verifier knows the only hash that the proof would begin with.
+  const [start, ...rest] = isPowerOfTwo(first) ? [firstRoot, ...proof] : proof;
+  if (start === undefined) return false;
+  let position = first - 1;
+  let last = second - 1;
+  while (isOdd(position)) [position, last] = [half(position), half(last)];
+  let before = start;
+  let after = start;
+  for (const sibling of rest) {
+    if (last === 0) return false;
+    if (isOdd(position) || position === last) {
+      before = nodeHash(sibling, before);
+      after = nodeHash(sibling, after);
+      while (!isOdd(position) && position !== 0) [position, last] = [half(position), half(last)];
+    } else {
+      after = nodeHash(after, sibling);
+    }
+    [position, last] = [half(position), half(last)];
+  }
+  return last === 0 && before.equals(firstRoot) && after.equals(secondRoot);
+}
+
+/** The complete subtrees over the leaves from `begin` to before `end`, a range of which the tree has a node. */
+function nodesOf(begin: number, end: number): Node[] {
+  const nodes: Node[] = [];
+  for (let start = begin; start < end;) {
+    const width = largestPowerBelow(end - start + 1);
+    nodes.push({ height: Math.log2(width), position: start / width });
+    start += width;
+  }
+  return nodes;
+}
+
+/** The largest power of two below `n`, which is at least 2. Bit operators would stop at 2^31. */
+function largestPowerBelow(n: number): number {
+  let power = 1;
+  while (power * 2 < n) power *= 2;
+  return power;
+}
+
+function isPowerOfTwo(n: number): boolean {
+  return Number.isInteger(Math.log2(n));
+}
+
+function isOdd(n: number): boolean {
+  return n % 2 === 1;
+}
+
+function half(n: number): number {
+  return Math.floor(n / 2);
+}
+
+function sha256(bytes: Uint8Array): Buffer {
+  return hash('sha256', bytes, 'buffer');
+}
