@@ -8,6 +8,7 @@ import { ApiKeys1795305600006 } from './1795305600006-api-keys.js';
 import { LastAdmin1795305600007 } from './1795305600007-last-admin.js';
 import { OrderLifeCycle1795305600008 } from './1795305600008-order-life-cycle.js';
 import { ListIndexes1795305600009 } from './1795305600009-list-indexes.js';
+import { AuditLog1795305600011 } from './1795305600011-audit-log.js';
 import { Erasure1795305600012 } from './1795305600012-erasure.js';
 
 /** All migrations, oldest first. */
@@ -22,5 +23,6 @@ export const migrations = [
   LastAdmin1795305600007,
   OrderLifeCycle1795305600008,
   ListIndexes1795305600009,
+  AuditLog1795305600011,
   Erasure1795305600012,
 ];

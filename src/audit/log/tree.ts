@@ -38,6 +38,15 @@ export function foldRoots(roots: readonly Buffer[]): Buffer {
   return roots.reduceRight((right, left) => nodeHash(left, right));
 }
 
+/** The root over the leaves, or over equal complete subtrees, of which these are the hashes: a power of two of them. */
+export function completeRoot(hashes: readonly Buffer[]): Buffer {
+  const [root, ...others] = hashes;
+  if (root === undefined || !isPowerOfTwo(hashes.length)) throw new RangeError('no complete tree');
+  if (others.length === 0) return root;
+  const middle = hashes.length / 2;
+  return nodeHash(completeRoot(hashes.slice(0, middle)), completeRoot(hashes.slice(middle)));
+}
+
 /**
  * What proves that leaf `index` is in the tree of the first `size`: for each hash of the proof, from the leaf upwards,
  * the subtrees that `foldRoots` makes it from. Throws RangeError unless 0 <= index < size.

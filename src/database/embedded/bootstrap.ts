@@ -21,9 +21,13 @@ export async function bootstrap(superuser: pg.Client, passwords: Passwords): Pro
   `);
 }
 
-/** Lets the running service do what the migrations allow to `ordo_service`. Takes an open connection of `ordo_owner`. */
+/**
+ * Lets the running service do what the migrations allow to `ordo_service`, and become `ordo_sealer` for a transaction.
+ * Takes an open connection of `ordo_owner`.
+ */
 export async function grantService(owner: pg.Client): Promise<void> {
   await owner.query('GRANT ordo_service TO ordo_app');
+  await owner.query('GRANT ordo_sealer TO ordo_app WITH INHERIT FALSE, SET TRUE');
 }
 
 async function createLogin(superuser: pg.Client, role: string, password: string): Promise<void> {
