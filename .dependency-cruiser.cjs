@@ -24,7 +24,7 @@ module.exports = {
     only('auth', 'users', 'audit', ...shared),
     only('personal-data', 'users', 'orders', 'auth', 'audit', ...shared),
     only('audit', ...shared),
-    only('health', 'config', 'problems', 'database', 'http', 'limits'),
+    only('health', 'audit', 'config', 'problems', 'database', 'http', 'limits'),
 
     only('config'),
     only('problems'),

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { pino } from 'pino';
 import { type Config, readConfig, type ServiceConfig } from './config/config.js';
-import { keptSecret } from './config/kept-secret.js';
+import { keptOrigin, keptSecret, keptSigningKey } from './config/kept-secret.js';
 import { lineFormat } from './config/line-format.js';
 import { StartupError } from './config/startup-error.js';
 import {
@@ -59,10 +59,17 @@ async function startDatabase(config: Config): Promise<EmbeddedDatabase> {
   return database;
 }
 
-/** Fills in what the embedded database decides. */
+/** Fills in what the embedded database decides, and what is kept beside its data. */
 async function complete(given: Config, embedded: EmbeddedDatabase | undefined): Promise<ServiceConfig> {
   const secret = given.ORDO_SECRET ?? (await keptSecret(DATA_FOLDER, 'ordo-secret'));
-  return embedded === undefined
-    ? { ...given, DATABASE_URL: given.DATABASE_URL ?? '', ORDO_SECRET: secret }
-    : { ...given, HOST: given.HOST ?? '127.0.0.1', DATABASE_URL: embedded.serviceUrl, ORDO_SECRET: secret };
+  if (embedded === undefined)
+    return { ...given, DATABASE_URL: given.DATABASE_URL ?? '', ORDO_SECRET: secret };
+  return {
+    ...given,
+    HOST: given.HOST ?? '127.0.0.1',
+    DATABASE_URL: embedded.serviceUrl,
+    ORDO_SECRET: secret,
+    AUDIT_SIGNING_KEY: given.AUDIT_SIGNING_KEY ?? [await keptSigningKey(DATA_FOLDER, 'audit-signing-key')],
+    AUDIT_ORIGIN: given.AUDIT_ORIGIN ?? (await keptOrigin(DATA_FOLDER, 'audit-origin')),
+  };
 }

@@ -1,14 +1,17 @@
 import { Module } from '@nestjs/common';
 import { AuditController } from './audit.controller.js';
 import { AuditService } from './audit.service.js';
+import { Publisher } from './checkpoints/publisher.js';
 import { History } from './history.js';
 import { Integrity } from './integrity/integrity.js';
 import { IntegrityController } from './integrity/integrity.controller.js';
 import { SubjectChecks } from './integrity/subject-check.js';
+import { LogIdentity } from './log-identity.js';
+import { Sealer } from './sealing/sealer.js';
 
 @Module({
   controllers: [AuditController, IntegrityController],
-  providers: [AuditService, History, Integrity, SubjectChecks],
-  exports: [AuditService, History, SubjectChecks],
+  providers: [AuditService, History, Integrity, LogIdentity, Publisher, Sealer, SubjectChecks],
+  exports: [AuditService, History, Publisher, Sealer, SubjectChecks],
 })
 export class AuditModule {}

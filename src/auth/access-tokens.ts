@@ -1,11 +1,11 @@
-import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import { createPublicKey, type KeyObject } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import { calculateJwkThumbprint, errors, exportJWK, type JWK, jwtVerify, SignJWT } from 'jose';
 import { validate as isUuid } from 'uuid';
 import type { ServiceConfig } from '../config/config.js';
 import { type Role, roles, unauthenticated } from '../http/access.js';
-import { deriveKey } from '../http/keys.js';
+import { deriveSigningKey } from '../http/keys.js';
 
 /** Seconds that an access token is valid. */
 export const ACCESS_TOKEN_SECONDS = 600;
@@ -38,7 +38,7 @@ export class AccessTokens {
   constructor(config: ConfigService<ServiceConfig, true>) {
     const given = config.get('JWT_KEYS', { infer: true });
     const secret = config.get('ORDO_SECRET', { infer: true });
-    this.keys = Promise.all((given ?? [derivedKey(secret)]).map(signingKey));
+    this.keys = Promise.all((given ?? [deriveSigningKey(secret, 'access tokens')]).map(signingKey));
   }
 
   /** A token that is valid for ten minutes, signed with the first key. */
@@ -105,11 +105,4 @@ async function signingKey(privateKey: KeyObject): Promise<SigningKey> {
   const jwk = await exportJWK(publicKey);
   const kid = await calculateJwkThumbprint(jwk);
   return { kid, privateKey, publicKey, jwk: { ...jwk, kid, alg: 'EdDSA', use: 'sig' } };
-}
-
-/** The same key in every replica with the same secret: PKCS#8 of an Ed25519 key is a fixed prefix and its seed (RFC 8410). */
-function derivedKey(secret: string): KeyObject {
-  const prefix = Buffer.from('302e020100300506032b657004220420', 'hex');
-  const der = Buffer.concat([prefix, deriveKey(secret, 'access tokens')]);
-  return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { StartupError } from './startup-error.js';
-import { type Variable, variables } from './variables.js';
+import type { Variable } from './variable-kinds.js';
+import { variables } from './variables.js';
 
 type Variables = typeof variables;
 
@@ -45,8 +46,10 @@ function missing(config: Config): string[] {
   if ((isProduction || config.DATABASE_URL !== undefined) && config.ORDO_SECRET === undefined) {
     faults.push('ORDO_SECRET must be set when DATABASE_URL is');
   }
-  if (isProduction && config.JWT_KEYS === undefined) {
-    faults.push('JWT_KEYS must be set when NODE_ENV is production');
+  for (const name of ['JWT_KEYS', 'AUDIT_SIGNING_KEY', 'AUDIT_ORIGIN'] as const) {
+    if (isProduction && config[name] === undefined) {
+      faults.push(`${name} must be set when NODE_ENV is production`);
+    }
   }
   return faults;
 }

@@ -23,16 +23,23 @@ export async function existing<T>(lookup: Promise<T>): Promise<T | undefined> {
 
 /** Replaces a file in one step with a durable one that only its owner can read. */
 export async function writePrivateFile(path: string, text: string): Promise<void> {
-  const draft = `${path}.${process.pid}`;
-  await rm(draft, { force: true });
-  const file = await open(draft, 'wx', 0o600);
+  await replaceFile(path, text, 0o600);
+}
+
+/** Replaces a file in one step with a durable one; where two do so at once, one of them wins. */
+export async function replaceFile(path: string, text: string, mode: number): Promise<void> {
+  const draft = `${path}.${process.pid}-${randomBytes(4).toString('hex')}`;
+  const file = await open(draft, 'wx', mode);
   try {
     await file.writeFile(text);
     await file.sync();
+    await rename(draft, path);
+  } catch (error) {
+    await rm(draft, { force: true });
+    throw error;
   } finally {
     await file.close();
   }
-  await rename(draft, path);
 }
 
 /** Makes renames and new names in a folder survive a power cut. */

@@ -1,165 +1,17 @@
-import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-
-/** One setting of the service: how README shows it and how its text is read. */
-export interface Variable<T = unknown> {
-  readonly description: string;
-  /** As README shows it. */
-  readonly default: string;
-  readonly secret: boolean;
-  /** Takes the variable's text, `undefined` where it is unset; throws `Error` that says what is accepted, never the value. */
-  readonly read: (text: string | undefined) => T;
-}
-
-interface About<T> {
-  description: string;
-  /** How README shows the default, where the value alone would not tell. */
-  shown?: string;
-  default: T;
-}
-
-function integer(min: number, max: number, about: About<number>): Variable<number> {
-  return {
-    description: about.description,
-    default: about.shown ?? `\`${about.default}\``,
-    secret: false,
-    read(text) {
-      if (text === undefined) return about.default;
-      const value = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
-      if (!(value >= min && value <= max)) throw new Error(`must be an integer from ${min} to ${max}`);
-      return value;
-    },
-  };
-}
-
-function oneOf<const T extends string>(accepted: readonly T[], about: About<T>): Variable<T> {
-  return {
-    description: about.description,
-    default: `\`${about.default}\``,
-    secret: false,
-    read(text) {
-      if (text === undefined) return about.default;
-      const value = accepted.find((candidate) => candidate === text);
-      if (value === undefined) throw new Error(`must be one of ${accepted.join(', ')}`);
-      return value;
-    },
-  };
-}
-
-function databaseUrl(about: About<undefined>): Variable<string | undefined> {
-  return {
-    description: about.description,
-    default: about.shown ?? '',
-    secret: true,
-    read(text) {
-      if (text === undefined) return undefined;
-      const url = URL.canParse(text) ? new URL(text) : undefined;
-      if (url?.protocol !== 'postgresql:' && url?.protocol !== 'postgres:') {
-        throw new Error('must look like postgresql://user:password@host:5432/database');
-      }
-      return text;
-    },
-  };
-}
-
-function redisUrl(about: About<undefined>): Variable<string | undefined> {
-  return {
-    description: about.description,
-    default: about.shown ?? '',
-    secret: true,
-    read(text) {
-      if (text === undefined) return undefined;
-      const url = URL.canParse(text) ? new URL(text) : undefined;
-      const isRedis = url?.protocol === 'redis:' || url?.protocol === 'rediss:';
-      if (!isRedis || !/^(\/\d*)?$/.test(url.pathname)) {
-        throw new Error('must look like redis://user:password@host:6379/0, or rediss:// for TLS');
-      }
-      return text;
-    },
-  };
-}
-
-function secret(minLength: number, about: About<undefined>): Variable<string | undefined> {
-  return {
-    description: about.description,
-    default: about.shown ?? '',
-    secret: true,
-    read(text) {
-      if (text !== undefined && text.length < minLength) {
-        throw new Error(`must have at least ${minLength} characters`);
-      }
-      return text;
-    },
-  };
-}
-
-function ed25519Keys(about: About<undefined>): Variable<readonly KeyObject[] | undefined> {
-  return {
-    description: about.description,
-    default: about.shown ?? '',
-    secret: true,
-    read(text) {
-      if (text === undefined) return undefined;
-      const blocks = text.match(/-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----/g) ?? [];
-      const keys = blocks.map(privateKey);
-      if (keys.length < 1 || keys.length > 2 || keys.some((key) => key?.asymmetricKeyType !== 'ed25519')) {
-        throw new Error(
-          'must be one or two Ed25519 private keys in PEM (openssl genpkey -algorithm ed25519)',
-        );
-      }
-      return keys.filter((key) => key !== undefined);
-    },
-  };
-}
-
-function privateKey(pem: string): KeyObject | undefined {
-  try {
-    return createPrivateKey(pem);
-  } catch {
-    return undefined;
-  }
-}
-
-function origins(about: About<readonly string[]>): Variable<readonly string[]> {
-  return {
-    description: about.description,
-    default: about.shown ?? '',
-    secret: false,
-    read(text) {
-      const list = (text ?? '').split(',').map((origin) => origin.trim());
-      const given = list.filter((origin) => origin !== '');
-      for (const origin of given) {
-        if (!URL.canParse(origin) || new URL(origin).origin !== origin) {
-          throw new Error('must be origins as https://shop.example, separated by commas');
-        }
-      }
-      return given;
-    },
-  };
-}
-
-function text(about: About<string | undefined>): Variable<string | undefined> {
-  return {
-    description: about.description,
-    default: about.shown ?? '',
-    secret: false,
-    read: (value) => value ?? about.default,
-  };
-}
-
-function email(about: About<string>): Variable<string> {
-  return {
-    description: about.description,
-    default: about.shown ?? '',
-    secret: false,
-    read(text) {
-      // As roughly as it takes to catch a slip: users are created under the rules of the API.
-      if (text !== undefined && !/^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(text))
-        throw new Error('must be an e-mail address');
-      return text ?? about.default;
-    },
-  };
-}
+import {
+  checkpointSink,
+  databaseUrl,
+  ed25519Keys,
+  email,
+  integer,
+  logName,
+  oneOf,
+  origins,
+  redisUrl,
+  secret,
+  text,
+} from './variable-kinds.js';
 
 /** Every variable that Ordo reads. README's table and the type of the configuration come from here. */
 export const variables = {
@@ -203,6 +55,27 @@ export const variables = {
       'One or two Ed25519 private keys in PEM: the first signs access tokens, both are accepted and published at `/.well-known/jwks.json`.',
     shown: 'derived from `ORDO_SECRET`; required in production',
     default: undefined,
+  }),
+  AUDIT_ORIGIN: logName({
+    description: 'Name of the audit log, as its checkpoints and verifier keys show it; for ever the same.',
+    shown: '`localhost/ordo/` and eight digits that stay; required in production',
+    default: undefined,
+  }),
+  AUDIT_SIGNING_KEY: ed25519Keys({
+    description: 'One or two Ed25519 private keys in PEM that sign the checkpoints of the audit log.',
+    shown:
+      'with the embedded PostgreSQL made once and kept in `.ordo/`, else derived from `ORDO_SECRET`; required in production',
+    default: undefined,
+  }),
+  AUDIT_CHECKPOINT_SINK: checkpointSink({
+    description:
+      'Where each checkpoint is kept outside of the database before it is served: a file, or an `https://` address that takes PUT and GET.',
+    shown: 'none',
+    default: undefined,
+  }),
+  AUDIT_SEALER: oneOf(['on', 'off'], {
+    description: '`off` in a process that shall neither seal events nor sign checkpoints: others do.',
+    default: 'on',
   }),
   ADMIN_EMAIL: email({
     description: 'E-mail address of the first admin, who is created where there is none.',

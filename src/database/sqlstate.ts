@@ -10,6 +10,7 @@ export const SqlState = {
   deadlockDetected: '40P01',
   lockNotAvailable: '55P03',
   queryCanceled: '57014',
+  uniqueViolation: '23505',
   insufficientPrivilege: '42501',
   undefinedTable: '42P01',
 } as const;

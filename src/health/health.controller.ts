@@ -5,6 +5,7 @@ import { HealthCheck, type HealthCheckResult, HealthCheckService } from '@nestjs
 import type { Response } from 'express';
 import { Public } from '../http/access.js';
 import { Unlimited } from '../limits/decorators.js';
+import { LogHealth } from './log-health.js';
 import { ServiceHealth } from './service-health.js';
 
 /** Probes read terminus' own body, not a problem. */
@@ -24,6 +25,7 @@ export class HealthController {
   constructor(
     private readonly checks: HealthCheckService,
     private readonly health: ServiceHealth,
+    private readonly log: LogHealth,
   ) {}
 
   /** Whether the process is alive; asks nobody else, so that a database that is away restarts no pod. */
@@ -43,6 +45,7 @@ export class HealthController {
       () => this.health.database(),
       () => this.health.migrations(),
       () => this.health.draining(),
+      () => this.log.state(),
     ]);
   }
 

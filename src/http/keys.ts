@@ -1,14 +1,28 @@
-import { createHmac, hkdfSync } from 'node:crypto';
+import { createHmac, createPrivateKey, hkdfSync, type KeyObject } from 'node:crypto';
+
+type Purpose =
+  | 'cursor'
+  | 'fingerprint'
+  | 'refresh tokens'
+  | 'access tokens'
+  | 'limits'
+  | 'audit signing key'
+  | 'audit origin';
 
 /**
  * A 32-byte key for one purpose, derived from `ORDO_SECRET` by HKDF-SHA-256 (RFC 5869), so that no two purposes share
  * a key.
  */
-export function deriveKey(
-  secret: string,
-  purpose: 'cursor' | 'fingerprint' | 'refresh tokens' | 'access tokens' | 'limits',
-): Buffer {
+export function deriveKey(secret: string, purpose: Purpose): Buffer {
   return Buffer.from(hkdfSync('sha256', secret, '', `ordo ${purpose}`, 32));
+}
+
+/** The same Ed25519 private key in every replica with the same secret. */
+export function deriveSigningKey(secret: string, purpose: Purpose): KeyObject {
+  // PKCS#8 of such a key is a fixed prefix and its seed (RFC 8410).
+  const prefix = Buffer.from('302e020100300506032b657004220420', 'hex');
+  const der = Buffer.concat([prefix, deriveKey(secret, purpose)]);
+  return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
 }
 
 /** HMAC-SHA-256 over the parts, each with its length before it, so that no two lists of parts give the same bytes. */

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { DataSource } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 
@@ -42,6 +42,14 @@ export class Metrics {
       registers: [this.registry],
       collect: () => gauge.set(read()),
     });
+  }
+
+  /** Adds a counter and returns what adds one to it. */
+  count(name: string, help: string): () => void {
+    const counter = new Counter({ name, help, registers: [this.registry] });
+    return () => {
+      counter.inc();
+    };
   }
 }
 

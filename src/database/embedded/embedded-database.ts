@@ -73,7 +73,9 @@ function serverSettings(durable: boolean, maxConnections: number): string[] {
     // Details of an error hold values, such as the e-mail address that is taken.
     'log_error_verbosity=terse',
     `max_connections=${maxConnections}`,
-    ...(durable ? [] : ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off']),
+    ...(durable
+      ? []
+      : ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off', 'max_prepared_transactions=10']),
   ];
 }
 
