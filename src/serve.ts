@@ -2,11 +2,13 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { Logger } from 'nestjs-pino';
+import { DataSource } from 'typeorm';
 import type { ServiceConfig } from './config/config.js';
 import { errorCode } from './config/private-files.js';
 import { StartupError } from './config/startup-error.js';
 import { FirstAdmin } from './auth/first-admin.js';
 import { createApp } from './create-app.js';
+import { refuseMightyLogin } from './database/login-rights.js';
 import { isDatabaseUnavailable, sqlState } from './database/sqlstate.js';
 import { shutDown } from './http/shutdown.js';
 import { MetricsServer } from './metrics/metrics-server.js';
@@ -23,6 +25,7 @@ export async function serve(config: ServiceConfig, toldToStop: Promise<unknown>)
 }
 
 async function listen(app: NestExpressApplication, config: ServiceConfig): Promise<NestExpressApplication> {
+  if (config.NODE_ENV === 'production') await refuseMightyLogin(app.get(DataSource)).catch(explain);
   await take('METRICS_PORT', config.METRICS_PORT, () =>
     app.get(MetricsServer).listen(config.METRICS_PORT, config.HOST),
   );
