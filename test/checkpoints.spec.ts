@@ -6,14 +6,10 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { ConfigService } from '@nestjs/config';
-import { PinoLogger } from 'nestjs-pino';
 import type pg from 'pg';
 import { DataSource } from 'typeorm';
-import { Publisher } from '../src/audit/checkpoints/publisher.js';
 import { parseTreeHead } from '../src/audit/log/checkpoint.js';
 import { openNote, signNote, verifierOf } from '../src/audit/log/note.js';
-import { LogIdentity } from '../src/audit/log-identity.js';
 import { seal } from '../src/audit/sealing/seal.js';
 import type { ServiceConfig } from '../src/config/config.js';
 import { dataSourceOptions } from '../src/database/data-source.js';
@@ -21,7 +17,8 @@ import { Metrics } from '../src/metrics/metrics.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
 import { addEvents, expectSound, naiveRoot } from './support/log.js';
 import { eventually } from './support/process.js';
-import { startService, testConfig, type TestService } from './support/service.js';
+import { createPublisher } from './support/publisher.js';
+import { startService, type TestService } from './support/service.js';
 
 const ORIGIN = 'log.example/orders';
 const key = (): KeyObject => generateKeyPairSync('ed25519').privateKey;
@@ -41,17 +38,9 @@ afterEach(async () => {
   await database.drop();
 });
 
-/** What a process that has just started would publish with. */
-function publisher(settings: Partial<ServiceConfig> = {}): Publisher {
-  const config = new ConfigService<ServiceConfig, true>({
-    ...testConfig(database),
-    AUDIT_ORIGIN: ORIGIN,
-    AUDIT_SIGNING_KEY: [KEY],
-    ...settings,
-  });
-  const logger = new PinoLogger({ pinoHttp: { level: 'silent' } });
-  return new Publisher(dataSource, new LogIdentity(config), config, new Metrics(dataSource), logger);
-}
+/** A process that has just started. */
+const publisher = (settings: Partial<ServiceConfig> = {}) =>
+  createPublisher(database, dataSource, { AUDIT_ORIGIN: ORIGIN, AUDIT_SIGNING_KEY: [KEY], ...settings });
 
 async function grow(count: number): Promise<void> {
   await addEvents(writer, count);

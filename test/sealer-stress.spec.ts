@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomInt, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import type pg from 'pg';
 import { DataSource } from 'typeorm';
 import { readBacklog } from '../src/audit/sealing/backlog.js';
@@ -11,6 +11,7 @@ import { dataSourceOptions } from '../src/database/data-source.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
 import { addEvent, addEvents, expectSound, gapsOf } from './support/log.js';
 import { eventually } from './support/process.js';
+import { createPublisher } from './support/publisher.js';
 import { eventRow, insert, userRow } from './support/rows.js';
 
 /** Seconds of the stress; more with SEALER_STRESS_SECONDS. */
@@ -145,6 +146,13 @@ it(
         if (sealed !== 'busy' && sealed.leaves > 0) seals += 1;
       }
     };
+    const publish = async () => {
+      const publisher = createPublisher(database, dataSource);
+      while (!signal.aborted) {
+        await publisher.turn(signal);
+        await delay(100);
+      }
+    };
     const victim = async () => {
       while (!signal.aborted) {
         const child = await startSealing();
@@ -158,6 +166,7 @@ it(
       ...writers.map((client) => write(client, subjects, signal)),
       rival(),
       rival(),
+      publish(),
       victim(),
       victim(),
     ];
@@ -172,7 +181,10 @@ it(
       `SELECT FROM audit_leaves AS one JOIN audit_leaves AS next ON next.leaf_index = one.leaf_index + 1
         WHERE next.event_seq < one.event_seq`,
     );
-    if (SECONDS > 3) console.log({ committed, seals, kills, late: late.length });
+    const checkpoints = await database.query('SELECT FROM audit_checkpoints');
+    expect(checkpoints.length).toBeGreaterThan(1);
+    if (SECONDS > 3)
+      console.log({ committed, seals, kills, late: late.length, checkpoints: checkpoints.length });
     await expectSound(database);
   },
   (SECONDS + 60) * 1_000,

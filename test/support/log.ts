@@ -4,6 +4,8 @@ import type pg from 'pg';
 import type { TestDatabase } from './database.js';
 import { eventRow, insert, type Row } from './rows.js';
 
+type Queryable = Pick<TestDatabase, 'query'>;
+
 const sha256 = (...parts: Uint8Array[]) => createHash('sha256').update(Buffer.concat(parts)).digest();
 
 /** RFC 6962's Merkle tree hash as it is written there, from the hashes of the leaves. */
@@ -36,13 +38,13 @@ export async function addEvents(client: pg.Client, count: number): Promise<void>
 }
 
 /** Sequence numbers of the sealed events, by leaf. */
-export async function sealedEvents({ query }: TestDatabase): Promise<number[]> {
+export async function sealedEvents({ query }: Queryable): Promise<number[]> {
   const rows = await query<{ seq: string }>(`SELECT event_seq AS seq FROM audit_leaves ORDER BY leaf_index`);
   return rows.map(({ seq }) => Number(seq));
 }
 
 /** The gaps, as `first-last`. */
-export async function gapsOf({ query }: TestDatabase): Promise<string[]> {
+export async function gapsOf({ query }: Queryable): Promise<string[]> {
   const rows = await query<{ gap: string }>(
     `SELECT first_seq || '-' || last_seq AS gap FROM audit_gaps ORDER BY first_seq`,
   );
@@ -53,7 +55,7 @@ export async function gapsOf({ query }: TestDatabase): Promise<string[]> {
  * What must hold of the log whatever happened: every event has its leaf, the leaves are dense from 0 and hash the
  * entries, versions of a subject are in order, the stored subtrees and the published checkpoints are those of the leaves.
  */
-export async function expectSound({ query }: TestDatabase): Promise<void> {
+export async function expectSound({ query }: Queryable): Promise<void> {
   const events = await query<{ seq: string; subject: string; version: number | null; entry: Buffer }>(
     `SELECT seq, subject_id AS subject, subject_version AS version, entry FROM audit_events`,
   );
@@ -85,10 +87,7 @@ export async function expectSound({ query }: TestDatabase): Promise<void> {
 }
 
 /** The stored subtrees are those of the full tiles over these leaves, no more and no less. */
-export async function expectSubtrees(
-  { query }: Pick<TestDatabase, 'query'>,
-  leaves: readonly Buffer[],
-): Promise<void> {
+export async function expectSubtrees({ query }: Queryable, leaves: readonly Buffer[]): Promise<void> {
   const stored = await query<{ level: number; position: string; hash: Buffer }>(
     `SELECT level, position, hash FROM audit_subtrees ORDER BY level, position`,
   );
