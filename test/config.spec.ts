@@ -1,8 +1,10 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { isKeyName } from '../src/audit/log/note.js';
 import { readConfig } from '../src/config/config.js';
 import { StartupError } from '../src/config/startup-error.js';
 
@@ -42,11 +44,20 @@ describe('the configuration', () => {
   });
 
   it('refuses production without a database, and a database without a secret, naming the variable', () => {
-    expect(fault({ NODE_ENV: 'production' })).toMatch(/DATABASE_URL.*ORDO_SECRET.*JWT_KEYS/);
+    expect(fault({ NODE_ENV: 'production' })).toMatch(
+      /DATABASE_URL.*ORDO_SECRET.*JWT_KEYS.*AUDIT_SIGNING_KEY.*AUDIT_ORIGIN/,
+    );
     expect(fault({ DATABASE_URL })).toContain('ORDO_SECRET');
-    const production = { NODE_ENV: 'production', DATABASE_URL, ORDO_SECRET: SECRET, JWT_KEYS };
+    const production = {
+      NODE_ENV: 'production',
+      DATABASE_URL,
+      ORDO_SECRET: SECRET,
+      JWT_KEYS,
+      AUDIT_SIGNING_KEY: JWT_KEYS,
+      AUDIT_ORIGIN: 'log.example/orders',
+    };
     expect(readConfig(production)).toMatchObject({ DATABASE_URL });
-    for (const name of ['DATABASE_URL', 'ORDO_SECRET', 'JWT_KEYS'] as const) {
+    for (const name of Object.keys(production).filter((each) => each !== 'NODE_ENV')) {
       expect(fault({ ...production, [name]: '' })).toMatch(new RegExp(`^${name} must be set\\b`));
     }
   });
@@ -101,6 +112,13 @@ describe('the configuration', () => {
     ['ADMIN_PASSWORD', 'eleven char'],
     ['REDIS_URL', 'http://:canary-password@cache:6379'],
     ['CORS_ORIGINS', 'https://shop.example/canary-password'],
+    ['AUDIT_ORIGIN', 'canary password'],
+    ['AUDIT_ORIGIN', 'log.example/canary+password'],
+    ['AUDIT_ORIGIN', 'o'.repeat(256)],
+    ['AUDIT_CHECKPOINT_SINK', 'http://user:canary-password@log.example/checkpoint'],
+    ['AUDIT_CHECKPOINT_SINK', 'ftp://canary-password@log.example/checkpoint'],
+    ['AUDIT_SEALER', 'no'],
+    ['AUDIT_SIGNING_KEY', 'canary-password'],
   ])('names %s when it is wrong, and never its value', (name, value) => {
     expect(fault({ [name]: value })).toContain(name);
     expect(fault({ [name]: value })).not.toContain(value);
@@ -108,6 +126,30 @@ describe('the configuration', () => {
 
   it('names every variable that is wrong at once', () => {
     expect(fault({ PORT: 'x', LOG_LEVEL: 'y' })).toMatch(/PORT.*LOG_LEVEL/);
+  });
+
+  it('takes as the name of a log what signed notes take', () => {
+    fc.assert(
+      fc.property(fc.string({ minLength: 1, maxLength: 20, unit: 'binary' }), (name) => {
+        const config = (() => {
+          try {
+            return readConfig({ AUDIT_ORIGIN: name }).AUDIT_ORIGIN;
+          } catch {
+            return undefined;
+          }
+        })();
+        expect(config !== undefined).toBe(isKeyName(name));
+      }),
+    );
+  });
+
+  it('takes a file, or an address that is reached in private, as a sink', () => {
+    const sink = (text: string) => readConfig({ AUDIT_CHECKPOINT_SINK: text }).AUDIT_CHECKPOINT_SINK;
+    expect(sink('/var/lib/ordo/checkpoint')).toEqual({ file: '/var/lib/ordo/checkpoint' });
+    expect(sink('checkpoint')).toEqual({ file: resolve('checkpoint') });
+    for (const address of ['https://log.example/c', 'http://localhost:8080/c', 'http://[::1]/c']) {
+      expect(sink(address)).toEqual({ url: new URL(address) });
+    }
   });
 
   it('reads origins', () => {

@@ -224,9 +224,12 @@ describe('a start that cannot go on ends with one line and exit code 1', () => {
     expect(await refusal({ NODE_ENV: 'production' })).toMatch(/DATABASE_URL/);
   });
 
-  it('production has no keys for access tokens', async () => {
+  it('production has no keys and no name of its log', async () => {
     const line = await refusal({ ...withDatabase(), NODE_ENV: 'production' });
-    expect(line).toBe('ordo: JWT_KEYS must be set when NODE_ENV is production');
+    const faults = ['JWT_KEYS', 'AUDIT_SIGNING_KEY', 'AUDIT_ORIGIN'].map(
+      (name) => `${name} must be set when NODE_ENV is production`,
+    );
+    expect(line).toBe(`ordo: ${faults.join('; ')}`);
   });
 
   it('the password of the first admin is one that everybody guesses', async () => {

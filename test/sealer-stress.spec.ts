@@ -39,7 +39,11 @@ async function startSealing(): Promise<ChildProcess> {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   children.push(child);
-  await once(child.stdout, 'data');
+  const isReady = await Promise.race([
+    once(child.stdout, 'data').then(() => true),
+    once(child, 'exit').then(() => false),
+  ]);
+  if (!isReady) throw new Error('The process that should seal has ended');
   return child;
 }
 
@@ -187,5 +191,5 @@ it(
       console.log({ committed, seals, kills, late: late.length, checkpoints: checkpoints.length });
     await expectSound(database);
   },
-  (SECONDS + 60) * 1_000,
+  (3 * SECONDS + 60) * 1_000,
 );

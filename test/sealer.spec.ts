@@ -321,13 +321,4 @@ describe('rivals', () => {
     await other.query('COMMIT');
     expect(await seal(dataSource)).toEqual({ leaves: 10 });
   });
-
-  it('with an old snapshot fail and change nothing', async () => {
-    await addEvents(writer, 10);
-    await other.query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT; SET LOCAL ROLE ordo_sealer');
-    await seal(dataSource);
-    await expect(other.query('SELECT FROM audit_sealing FOR NO KEY UPDATE')).rejects.toMatchObject({
-      code: '40001',
-    });
-  });
 });

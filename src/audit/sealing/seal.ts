@@ -1,19 +1,21 @@
 import type { DataSource } from 'typeorm';
 import { changeInSnapshot, type Transaction } from '../../database/transaction.js';
+import { storedSize } from '../log/stored-tree.js';
 import { type Range, without } from './gaps.js';
 import { extendSubtrees } from './subtrees.js';
 
 /** Events that one transaction seals at most. */
 export const BATCH = 5_000;
 
+const HASH_LENGTH = 32;
+
 /** What came of one attempt to seal: the leaves added, or that another process is at it. */
 export type Sealed = { readonly leaves: number } | 'busy';
 
-/** An event that gets a leaf. `gap` is where its number was missing when later ones were sealed. */
-interface Candidate {
-  readonly seq: number;
-  readonly leafHash: Buffer;
-  readonly gap: (Range & { readonly horizon: string }) | undefined;
+/** Where numbers were missing when later ones were sealed. */
+interface Gap extends Range {
+  /** The number of the transaction that recorded it; null: that of this one. */
+  readonly horizon: string | null;
 }
 
 /**
@@ -22,94 +24,104 @@ interface Candidate {
  */
 export async function seal(dataSource: DataSource): Promise<Sealed> {
   return changeInSnapshot<Sealed>(dataSource, async (tx) => {
-    await tx.query(`SET LOCAL ROLE ordo_sealer`);
+    // Along the index, whatever statistics say: without any, each batch would scan and sort all that is left.
+    await tx.query(
+      `SET LOCAL ROLE ordo_sealer; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off`,
+    );
     const [lock] = await tx.query<[{ taken: boolean }]>(
       `SELECT pg_try_advisory_xact_lock(hashtextextended('ordo sealer', 0)) AS taken`,
     );
     if (!lock.taken) return { commit: false, result: 'busy' };
     // Whoever has sealed since this snapshot was taken has changed the row: this fails then, with 40001.
-    const [state] = await tx.query<[{ lastSeq: number }]>(
+    const [{ lastSeq }] = await tx.query<[{ lastSeq: number }]>(
       `SELECT last_seq AS "lastSeq" FROM audit_sealing FOR NO KEY UPDATE`,
     );
-    const found = await candidates(tx, state.lastSeq);
-    await addLeaves(tx, found);
-    await keepGaps(tx, state.lastSeq, found);
-    return { commit: true, result: { leaves: found.length } };
+    const size = await storedSize(tx);
+    const { seqs, hashes } = await addLeaves(tx, size, lastSeq);
+    await extendSubtrees(tx, size, hashes);
+    const late = seqs.filter((seq) => seq <= lastSeq);
+    const recent = seqs.slice(late.length);
+    const sealedTo = recent.at(-1) ?? lastSeq;
+    if (late.length > 0) await fillGaps(tx, late);
+    // A full batch may have left events in their gaps.
+    if (seqs.length < BATCH || recent.length > 0) await forgetGaps(tx);
+    const missing = without({ first: lastSeq + 1, last: sealedTo }, recent);
+    await addGaps(
+      tx,
+      missing.map((range) => ({ ...range, horizon: null })),
+    );
+    await tx.query(`UPDATE audit_sealing SET last_seq = $1`, [sealedTo]);
+    return { commit: true, result: { leaves: seqs.length } };
   });
-}
-
-/** The events without a leaf that this snapshot sees, by sequence number: in gaps, or past all that is sealed. */
-async function candidates(tx: Transaction, lastSeq: number): Promise<Candidate[]> {
-  const rows = await tx.query<
-    { seq: number; hash: Buffer; first: number | null; last: number; horizon: string }[]
-  >(
-    `SELECT event.seq, event.leaf_hash AS hash, first_seq AS first, last_seq AS last, horizon
-       FROM audit_gaps, LATERAL (
-         SELECT seq, leaf_hash FROM audit_events WHERE seq BETWEEN first_seq AND last_seq ORDER BY seq LIMIT $2
-       ) AS event
-     UNION ALL
-     (SELECT seq, leaf_hash, NULL, NULL, NULL FROM audit_events WHERE seq > $1 ORDER BY seq LIMIT $2)
-     ORDER BY seq LIMIT $2`,
-    [lastSeq, BATCH],
-  );
-  return rows.map(({ seq, hash, first, last, horizon }) => ({
-    seq,
-    leafHash: hash,
-    gap: first === null ? undefined : { first, last, horizon },
-  }));
-}
-
-/** Numbers the events densely after the last leaf. */
-async function addLeaves(tx: Transaction, found: readonly Candidate[]): Promise<void> {
-  if (found.length === 0) return;
-  const [{ size }] = await tx.query<[{ size: number }]>(
-    `SELECT coalesce(max(leaf_index) + 1, 0) AS size FROM audit_leaves`,
-  );
-  const hashes = found.map(({ leafHash }) => leafHash);
-  await tx.query(
-    `INSERT INTO audit_leaves (leaf_index, event_seq, hash)
-     SELECT $1 + ordinality - 1, seq, hash
-       FROM unnest($2::bigint[], $3::bytea[]) WITH ORDINALITY AS event (seq, hash, ordinality)`,
-    [size, found.map(({ seq }) => seq), hashes],
-  );
-  await extendSubtrees(tx, size, hashes);
 }
 
 /**
- * Records which numbers are missing up to the last that is sealed, takes out those that were found, and forgets those
- * that nobody can hold any more.
+ * Numbers the events without a leaf that this snapshot sees, in gaps or past all that is sealed, densely by sequence
+ * number after the last leaf. Returns the numbers and the hashes of the leaves, in the same order.
  */
-async function keepGaps(tx: Transaction, lastSeq: number, found: readonly Candidate[]): Promise<void> {
-  const recent = found.filter(({ gap }) => gap === undefined).map(({ seq }) => seq);
-  const sealedTo = recent.at(-1) ?? lastSeq;
-  const late = Map.groupBy(
-    found.filter(({ gap }) => gap !== undefined),
-    ({ gap }) => gap?.first,
+async function addLeaves(tx: Transaction, size: number, lastSeq: number) {
+  const [added] = await tx.query<[{ seqs: number[]; hashes: Buffer }]>(
+    `WITH added AS (
+       INSERT INTO audit_leaves (leaf_index, event_seq, hash)
+       SELECT $1 + row_number() OVER (ORDER BY seq) - 1, seq, leaf_hash FROM (
+         SELECT event.* FROM audit_gaps, LATERAL (
+           SELECT seq, leaf_hash FROM audit_events WHERE seq BETWEEN first_seq AND last_seq ORDER BY seq LIMIT $3
+         ) AS event
+         UNION ALL
+         (SELECT seq, leaf_hash FROM audit_events WHERE seq > $2 ORDER BY seq LIMIT $3)
+         ORDER BY seq LIMIT $3
+       ) AS unsealed
+       RETURNING leaf_index, event_seq, hash
+     )
+     SELECT coalesce(array_agg(event_seq ORDER BY leaf_index), '{}') AS seqs,
+            coalesce(string_agg(hash, '' ORDER BY leaf_index), '') AS hashes FROM added`,
+    [size, lastSeq, BATCH],
   );
-  const parts = [...late.values()].flatMap((events) => {
-    const { gap } = events[0] ?? {};
-    if (gap === undefined) return [];
-    const present = events.map(({ seq }) => seq);
-    return without(gap, present).map((range) => ({ ...range, horizon: gap.horizon }));
-  });
-  const fresh = without({ first: lastSeq + 1, last: sealedTo }, recent);
-  if (late.size > 0) await tx.query(`DELETE FROM audit_gaps WHERE first_seq = ANY($1)`, [[...late.keys()]]);
-  const gaps = [...parts, ...fresh.map((range) => ({ ...range, horizon: null }))];
-  if (gaps.length > 0) {
-    // The number of this transaction is greater than that of any that was under way when its snapshot was taken.
-    await tx.query(
-      `INSERT INTO audit_gaps (first_seq, last_seq, horizon)
-       SELECT first, last, coalesce(horizon, pg_current_xact_id())
-         FROM unnest($1::bigint[], $2::bigint[], $3::xid8[]) AS gap (first, last, horizon)`,
-      [gaps.map(({ first }) => first), gaps.map(({ last }) => last), gaps.map(({ horizon }) => horizon)],
-    );
+  const hashes = added.seqs.map((_, leaf) =>
+    added.hashes.subarray(leaf * HASH_LENGTH, (leaf + 1) * HASH_LENGTH),
+  );
+  return { seqs: added.seqs, hashes };
+}
+
+/** Takes numbers that have been found out of their gaps, of which the rest stays. */
+async function fillGaps(tx: Transaction, found: readonly number[]): Promise<void> {
+  const rows = await tx.query<(Gap & { seq: number })[]>(
+    `SELECT seq, first_seq AS first, last_seq AS last, horizon
+       FROM unnest($1::bigint[]) AS late (seq), LATERAL (
+         SELECT * FROM audit_gaps WHERE first_seq <= seq ORDER BY first_seq DESC LIMIT 1
+       ) AS gap ORDER BY seq`,
+    [found],
+  );
+  const parts: Gap[] = [];
+  const gaps = Map.groupBy(rows, ({ first }) => first);
+  for (const filled of gaps.values()) {
+    const [gap] = filled;
+    if (gap === undefined) continue;
+    const present = filled.map(({ seq }) => seq);
+    parts.push(...without(gap, present).map((range) => ({ ...range, horizon: gap.horizon })));
   }
-  // A full batch may have left events in their gaps.
-  if (found.length < BATCH || recent.length > 0) {
-    await tx.query(
-      `DELETE FROM audit_gaps
-        WHERE horizon <= pg_snapshot_xmin(pg_current_snapshot()) OR horizon > pg_current_xact_id()`,
-    );
-  }
-  await tx.query(`UPDATE audit_sealing SET last_seq = $1`, [sealedTo]);
+  await tx.query(`DELETE FROM audit_gaps WHERE first_seq = ANY($1)`, [[...gaps.keys()]]);
+  await addGaps(tx, parts);
+}
+
+/**
+ * Forgets the gaps that this snapshot has found empty and that nobody can fill any more: whoever could has ended, or is
+ * of another cluster, from which this one was restored.
+ */
+async function forgetGaps(tx: Transaction): Promise<void> {
+  await tx.query(
+    `DELETE FROM audit_gaps
+      WHERE horizon <= pg_snapshot_xmin(pg_current_snapshot()) OR horizon > pg_current_xact_id()`,
+  );
+}
+
+async function addGaps(tx: Transaction, gaps: readonly Gap[]): Promise<void> {
+  if (gaps.length === 0) return;
+  // The number of this transaction is greater than that of any that was under way when its snapshot was taken.
+  await tx.query(
+    `INSERT INTO audit_gaps (first_seq, last_seq, horizon)
+     SELECT first, last, coalesce(horizon, pg_current_xact_id())
+       FROM unnest($1::bigint[], $2::bigint[], $3::xid8[]) AS gap (first, last, horizon)`,
+    [gaps.map(({ first }) => first), gaps.map(({ last }) => last), gaps.map(({ horizon }) => horizon)],
+  );
 }

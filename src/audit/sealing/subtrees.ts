@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { Transaction } from '../../database/transaction.js';
 import { storedHashes } from '../log/stored-tree.js';
 import { completeRoot } from '../log/tree.js';
@@ -15,9 +16,12 @@ export async function extendSubtrees(tx: Transaction, size: number, added: reado
     if (fullTiles === firstTile) return;
     const [begun = []] = await storedHashes(tx, [{ level: level - 1, first: firstTile * TILE, past: first }]);
     const row = [...begun, ...hashes];
-    const roots = Array.from({ length: fullTiles - firstTile }, (_, tile) =>
-      completeRoot(row.slice(tile * TILE, (tile + 1) * TILE)),
-    );
+    const roots: Buffer[] = [];
+    for (let tile = 0; tile < fullTiles - firstTile; tile++) {
+      roots.push(completeRoot(row.slice(tile * TILE, (tile + 1) * TILE)));
+      // Requests come in between: a whole batch is thousands of hashes.
+      await setImmediate();
+    }
     await tx.query(
       `INSERT INTO audit_subtrees (level, position, hash)
        SELECT $1, $2 + ordinality - 1, hash FROM unnest($3::bytea[]) WITH ORDINALITY AS root (hash, ordinality)`,
