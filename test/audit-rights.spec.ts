@@ -284,6 +284,15 @@ describe('production takes a login that is a member of ordo_service, and none th
     expect(await verdict('')).toBe('taken');
   });
 
+  it('is a member of the owner of the tables, though not of that of the database', async () => {
+    const [{ name }] = (await database.query<{ name: string }>('SELECT current_database() AS name')) as [
+      { name: string },
+    ];
+    await database.query(`ALTER DATABASE ${name} OWNER TO postgres`);
+    expect(await verdict('', ['GRANT ordo_owner TO LOGIN WITH INHERIT FALSE'])).toMatch(/owner/);
+    await database.query(`ALTER DATABASE ${name} OWNER TO ordo_owner`);
+  });
+
   it('keeps the process from starting', async () => {
     const pem = () =>
       generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();

@@ -187,6 +187,9 @@ describe('nothing is signed that contradicts the newest checkpoint', () => {
   });
 });
 
+const servers: NoteServer[] = [];
+afterEach(() => Promise.all(servers.splice(0).map((server) => server.stop())));
+
 /** A server that keeps what is PUT, as object stores and WebDAV do. */
 class NoteServer {
   note: string | undefined;
@@ -214,6 +217,7 @@ class NoteServer {
     const kept = new NoteServer(server);
     server.listen(port, '127.0.0.1');
     await once(server, 'listening');
+    servers.push(kept);
     return kept;
   }
 
@@ -222,6 +226,7 @@ class NoteServer {
   }
 
   async stop(): Promise<void> {
+    if (!this.server.listening) return;
     this.server.closeAllConnections();
     this.server.close();
     await once(this.server, 'close');
@@ -260,7 +265,6 @@ describe.each(['file', 'server'])('a sink that is a %s', (kind) => {
             },
           };
   });
-  afterEach(() => server.stop());
 
   const withSink = (settings: Partial<ServiceConfig> = {}) =>
     publisher({ AUDIT_CHECKPOINT_SINK: place.address, ...settings });
@@ -300,7 +304,8 @@ describe.each(['file', 'server'])('a sink that is a %s', (kind) => {
   it('is not overwritten when it holds the checkpoint of another log, or something else', async () => {
     await grow(1);
     const text = `log.example/other\n1\n${naiveRoot([]).toString('base64')}\n`;
-    for (const note of [signNote(text, [{ name: 'log.example/other', key: KEY }]), 'a shopping list\n']) {
+    const names = ['log.example/other', ORIGIN];
+    for (const note of [...names.map((name) => signNote(text, [{ name, key: KEY }])), 'a shopping list\n']) {
       await place.write(note);
       await expect(withSink().turn(signal)).rejects.toThrow(/SINK is of another log/);
       expect([await place.read(), await sizes()]).toEqual([note, []]);
@@ -340,7 +345,6 @@ describe('a sink', () => {
     await process.turn(signal);
     expect([await sizes(), again.note]).toEqual([[1, 2], (await published()).at(-1)?.note]);
     expect(again.requests[0]?.headers.authorization).toBe(`Basic ${btoa('user:canary')}`);
-    await again.stop();
   });
 
   it('on a server that another process is faster at keeps what that one put', async () => {
@@ -354,7 +358,6 @@ describe('a sink', () => {
     await grow(1);
     await process.turn(signal);
     expect(server.requests.at(-1)?.headers['if-match']).toMatch(/^"\d+"$/);
-    await server.stop();
   });
 
   it('that cannot be written is told of', async () => {
