@@ -5,7 +5,7 @@ import { createPerson } from './support/people.js';
 import { placeOrder } from './support/samples.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
 import { forgeries } from './support/forgeries.js';
-import { cloneSubject, type Tampering, tamper } from './support/forgery.js';
+import { cloneSubject, forgeEvents, type Forgery, type Tampering, tamper } from './support/forgery.js';
 import { startService, type TestService } from './support/service.js';
 
 interface Difference {
@@ -48,8 +48,8 @@ describe('a healthy database', () => {
   let service: TestService;
   beforeAll(async () => {
     service = await startService();
-    for (let index = 0; index < 2; index++) await history(service);
-  });
+    await history(service);
+  }, 120_000);
   afterAll(() => service.stop());
 
   async function count(...tables: string[]): Promise<number> {
@@ -58,7 +58,7 @@ describe('a healthy database', () => {
     return Number(row?.count);
   }
 
-  it.each([1, 7, 100])(
+  it.each([1, 10, 100])(
     'has no difference, on pages of %i that hold each row and event once',
     async (limit) => {
       const pages = await walk(service, `limit=${limit}`);
@@ -83,6 +83,17 @@ describe('a healthy database', () => {
     const { nextCursor } = pages[0] ?? {};
     const foreign = `/v1/audit/integrity?subjectType=user&cursor=${nextCursor}`;
     expect((await service.send('get', foreign).expect(400)).body).toMatchObject({ code: 'invalid-cursor' });
+  });
+
+  it('takes a state of the first weeks, which tells of no hold and no postings', async () => {
+    const { id } = await placeOrder(service, undefined);
+    const forget: Forgery['state'] = (order) => {
+      for (const later of ['hold', 'payments', 'refunds', 'fulfillments'])
+        Reflect.deleteProperty(order, later);
+    };
+    await forgeEvents(service.database, id, { version: 1, state: forget });
+    await command(service, id, ['confirm', {}], ['hold', { reason: 'later' }]);
+    expect(await differencesOf(service)).toEqual([]);
   });
 
   it('names the next page in Link', async () => {
@@ -110,7 +121,7 @@ describe('a healthy database', () => {
     };
     const writers = Promise.all([write(), write(), write()]);
     try {
-      for (let round = 0; round < 3; round++) {
+      for (let round = 0; round < 2; round++) {
         const before = written;
         expect(await differencesOf(service, 'limit=15')).toEqual([]);
         expect(written).toBeGreaterThan(before);
@@ -273,10 +284,10 @@ describe('a change of any column', () => {
       expect(differences).toContainEqual(expect.objectContaining({ code: 'column-differs', where, subject }));
     }
     expect(PRIVATE.exec(JSON.stringify(pages))).toBeNull();
-    const small = (await walk(service, 'limit=7')).flatMap((page) => page.differences);
+    const small = (await walk(service, 'limit=30')).flatMap((page) => page.differences);
     const text = (difference: Difference) => JSON.stringify(difference);
     expect(small.map(text).sort()).toEqual(differences.map(text).sort());
-  });
+  }, 120_000);
 });
 
 async function subjectsOf(database: TestDatabase): Promise<Set<string>> {

@@ -90,18 +90,19 @@ export class PasswordChange {
   async issueResetToken(userId: string, origin: Origin): Promise<ResetToken> {
     const resetToken = randomBytes(32).toString('base64url');
     const expiresAt = await this.writePath.record(origin, async (tx) => {
-      const [row] = await tx.query<{ expires_at: Date }[]>(
+      const [row] = await tx.query<{ user_id: string; expires_at: Date }[]>(
         `INSERT INTO reset_tokens (user_id, token_hash, expires_at)
          SELECT id, $2, now() + interval '24 hours' FROM users WHERE id = $1 AND status <> 'erased' FOR SHARE
          ON CONFLICT ON CONSTRAINT reset_tokens_pkey
            DO UPDATE SET token_hash = excluded.token_hash, expires_at = excluded.expires_at
-         RETURNING expires_at`,
+         RETURNING user_id, expires_at`,
         [userId, sha256(resetToken)],
       );
       if (row === undefined) {
         throw invalid([{ pointer: '/userId', code: 'unknown', detail: 'There is no such user.' }]);
       }
-      return { occurrence: { action: 'user.reset-token-issued', subjectId: userId }, result: row.expires_at };
+      const occurrence = { action: 'user.reset-token-issued', subjectId: row.user_id } as const;
+      return { occurrence, result: row.expires_at };
     });
     return { resetToken, expiresAt };
   }

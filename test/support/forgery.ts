@@ -76,25 +76,34 @@ export async function forgeEvents(database: TestDatabase, id: string, ...changes
   }
 }
 
-const INSERT_EVENT = `
-  INSERT INTO audit_events (id, at, actor_type, actor_id, action, subject_type, subject_id, subject_version,
-                            request_id, entry, salt, state)
-  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`;
+interface MadeEvent {
+  readonly said: Entry;
+  readonly entry: Buffer;
+  readonly salt: Buffer | null;
+  readonly state: Buffer | null;
+}
 
-function insertion(said: Entry, entry: Buffer, salt: Buffer | null, state: Buffer | null): Tampering {
-  const { id, at, actor, action, subject, requestId } = said;
-  const columns = [
-    id,
-    at,
-    actor.type,
-    actor.id,
-    action,
-    subject.type,
-    subject.id,
-    subject.version,
-    requestId,
+function insertion(events: readonly MadeEvent[]): Tampering {
+  return [
+    `INSERT INTO audit_events (id, at, actor_type, actor_id, action, subject_type, subject_id, subject_version,
+                               request_id, entry, salt, state)
+     SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::uuid[],
+                          $8::integer[], $9::uuid[], $10::bytea[], $11::bytea[], $12::bytea[])`,
+    ...[
+      ({ said }: MadeEvent) => said.id,
+      ({ said }: MadeEvent) => said.at,
+      ({ said }: MadeEvent) => said.actor.type,
+      ({ said }: MadeEvent) => said.actor.id,
+      ({ said }: MadeEvent) => said.action,
+      ({ said }: MadeEvent) => said.subject.type,
+      ({ said }: MadeEvent) => said.subject.id,
+      ({ said }: MadeEvent) => said.subject.version,
+      ({ said }: MadeEvent) => said.requestId,
+      ({ entry }: MadeEvent) => entry,
+      ({ salt }: MadeEvent) => salt,
+      ({ state }: MadeEvent) => state,
+    ].map((column) => events.map(column)),
   ];
-  return [INSERT_EVENT, ...columns, entry, salt, state];
 }
 
 /** Appends an event that is sound in itself: the next version of a subject, from the state of its newest. */
@@ -108,7 +117,7 @@ export async function appendEvent(
   if (newest === undefined) throw new Error('No event');
   const version = newest.version + 1;
   const { subject } = JSON.parse(newest.entry.toString()) as Entry;
-  const { said, entry, salt, state } = forge(newest, {
+  const made = forge(newest, {
     version,
     entry: { id: randomUUID(), action, subject: { ...subject, version } },
     state: (next) => {
@@ -116,7 +125,7 @@ export async function appendEvent(
       change(next);
     },
   });
-  await tamper(database, insertion(said, entry, salt, state));
+  await tamper(database, insertion([made]));
 }
 
 /** Appends an event without version and state. */
@@ -135,7 +144,7 @@ export async function appendOccurrence(
     stateHash: null,
     requestId: randomUUID(),
   };
-  await tamper(database, insertion(said, encodeEntry(said), null, null));
+  await tamper(database, insertion([{ said, entry: encodeEntry(said), salt: null, state: null }]));
   return said.id;
 }
 
@@ -165,19 +174,15 @@ export async function cloneSubject(
       `[${copies.join(',')}]`,
     ]);
   }
-  for (const event of await eventsOf(database, id)) {
-    for (const clone of clones) {
+  const events = (await eventsOf(database, id)).flatMap(({ version, entry, state }) =>
+    clones.map((clone) => {
       const copied = {
-        entry: Buffer.from(copy(event.entry.toString(), clone)),
-        state: Buffer.from(copy(event.state.toString(), clone)),
+        entry: Buffer.from(copy(entry.toString(), clone)),
+        state: Buffer.from(copy(state.toString(), clone)),
       };
-      const { said, entry, salt, state } = forge(copied, {
-        version: event.version,
-        entry: { id: randomUUID() },
-      });
-      statements.push(insertion(said, entry, salt, state));
-    }
-  }
-  await tamper(database, ...statements);
+      return forge(copied, { version, entry: { id: randomUUID() } });
+    }),
+  );
+  await tamper(database, ...statements, insertion(events));
   return clones.map((clone) => clone.id);
 }

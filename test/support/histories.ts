@@ -91,6 +91,10 @@ export async function history(service: TestService): Promise<void> {
   const failed = { email: 'nobody@example.com', password: 'a wrong password' };
   await service.as(undefined).send('post', '/v1/auth/login').send(failed).expect(401);
 
+  // Ids are taken in whatever case, and told in one.
+  const reset = { userId: userId.toUpperCase() };
+  await service.send('post', '/v1/auth/reset-tokens').send(reset).expect(201);
+
   const { id: full } = await fullOrder(service, userId);
   await command(
     service,
