@@ -298,6 +298,7 @@ async function subjectsOf(database: TestDatabase): Promise<Set<string>> {
 }
 
 describe('tampering', () => {
+  let service: TestService;
   let database: TestDatabase;
   let stop: () => Promise<void>;
   const victims = new Map<string, string | null>();
@@ -306,7 +307,6 @@ describe('tampering', () => {
   let bystanders: Set<string>;
 
   beforeAll(async () => {
-    let service: TestService;
     ({ service, database, stop } = await startOnDatabase());
     await history(service);
     const user = await fullUser(service);
@@ -355,5 +355,15 @@ describe('tampering', () => {
   it('is told without a name, an address or a text that somebody wrote', () => {
     expect(differences.length).toBeGreaterThan(victims.size);
     expect(PRIVATE.exec(JSON.stringify(differences))).toBeNull();
+  });
+
+  it('with hundreds of members of one order is told by the first hundred', async () => {
+    const many = Array.from({ length: 60 }, () => ({ sku: 'A', name: 'A', quantity: 1, unitPrice: 100 }));
+    const { id } = await placeOrder(service, undefined, { lines: many });
+    await tamper(database, ['UPDATE order_lines SET quantity = 2 WHERE order_id = $1', id]);
+    const own = (await differencesOf(service, 'subjectType=order')).filter(
+      ({ subject }) => subject.id === id,
+    );
+    expect(own).toHaveLength(100);
   });
 });

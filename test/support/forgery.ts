@@ -83,26 +83,28 @@ interface MadeEvent {
   readonly state: Buffer | null;
 }
 
+const COLUMNS: readonly ((event: MadeEvent) => unknown)[] = [
+  ({ said }) => said.id,
+  ({ said }) => said.at,
+  ({ said }) => said.actor.type,
+  ({ said }) => said.actor.id,
+  ({ said }) => said.action,
+  ({ said }) => said.subject.type,
+  ({ said }) => said.subject.id,
+  ({ said }) => said.subject.version,
+  ({ said }) => said.requestId,
+  ({ entry }) => entry,
+  ({ salt }) => salt,
+  ({ state }) => state,
+];
+
 function insertion(events: readonly MadeEvent[]): Tampering {
   return [
     `INSERT INTO audit_events (id, at, actor_type, actor_id, action, subject_type, subject_id, subject_version,
                                request_id, entry, salt, state)
      SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::uuid[],
                           $8::integer[], $9::uuid[], $10::bytea[], $11::bytea[], $12::bytea[])`,
-    ...[
-      ({ said }: MadeEvent) => said.id,
-      ({ said }: MadeEvent) => said.at,
-      ({ said }: MadeEvent) => said.actor.type,
-      ({ said }: MadeEvent) => said.actor.id,
-      ({ said }: MadeEvent) => said.action,
-      ({ said }: MadeEvent) => said.subject.type,
-      ({ said }: MadeEvent) => said.subject.id,
-      ({ said }: MadeEvent) => said.subject.version,
-      ({ said }: MadeEvent) => said.requestId,
-      ({ entry }: MadeEvent) => entry,
-      ({ salt }: MadeEvent) => salt,
-      ({ state }: MadeEvent) => state,
-    ].map((column) => events.map(column)),
+    ...COLUMNS.map((column) => events.map(column)),
   ];
 }
 

@@ -41,8 +41,7 @@ const checks: readonly EventCheck[] = [checkEntry, checkLeafHash, checkState, ch
 /** What is wrong with an event; `check` is that of its subject's type, undefined for a type without rows. */
 export function checkEvent(event: ExaminedEvent, check: TypeCheck | undefined): Finding[] {
   const findings = checks.flatMap((each) => each(event, check));
-  const told = new Set<string>();
-  return findings.filter(({ code, where }) => told.size < told.add(`${code} ${where}`).size);
+  return [...new Map(findings.map((each) => [`${each.code} ${each.where}`, each])).values()];
 }
 
 const COLUMNS = {

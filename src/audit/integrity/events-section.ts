@@ -1,6 +1,6 @@
 import type { Transaction } from '../../database/transaction.js';
 import { checkEvent, type ExaminedEvent, type SubjectOfEvent } from './event-checks.js';
-import type { Bounds, Section, SectionPage } from './section.js';
+import { type Bounds, differencesOf, type Section, type SectionPage } from './section.js';
 import type { SubjectChecks } from './subject-check.js';
 
 /** How many events a page may look at for those of one type. */
@@ -44,14 +44,13 @@ export class EventsSection implements Section {
       [last, after ?? null, this.type ?? null],
     );
     const events = found === null ? [] : await this.read(tx, found);
-    const differences = events.flatMap((event) =>
-      checkEvent(event, this.checks.get(event.subjectType)).map((found) => ({
-        subject: { type: event.subjectType, id: event.subjectId },
-        version: event.version,
-        eventId: event.id,
-        ...found,
-      })),
-    );
+    const differences = events.flatMap((event) => {
+      const { id: eventId, subjectType: type, subjectId: id, version } = event;
+      return differencesOf(
+        { subject: { type, id }, version, eventId },
+        checkEvent(event, this.checks.get(type)),
+      );
+    });
     return { checked: events.length, differences, next: next ?? undefined };
   }
 

@@ -20,7 +20,7 @@ export class IntegrityController {
     summary: 'Check that rows, ledger and events agree',
     description:
       'Folds the lines, the ledger and the events anew and tells every difference. Follow `nextCursor` to its end to ' +
-      'check everything that was there when the walk began; each page is checked in one snapshot.',
+      'check everything that was there when the walk began; each page is checked in one snapshot. Of one row or event at most 100 differences are told.',
     answer: IntegrityResponse,
     linksNext: true,
     query: true,

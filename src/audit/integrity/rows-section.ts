@@ -2,7 +2,7 @@ import type { SubjectState } from '../../database/event.js';
 import { sqlState } from '../../database/sqlstate.js';
 import type { Transaction } from '../../database/transaction.js';
 import { type Finding, finding } from './finding.js';
-import type { Bounds, Difference, Section, SectionPage } from './section.js';
+import { type Bounds, type Difference, differencesOf, type Section, type SectionPage } from './section.js';
 import type { Reading, TypeCheck } from './subject-check.js';
 
 /** The oldest and the newest event of a row. */
@@ -85,7 +85,7 @@ export class RowsSection implements Section {
       `SELECT id, part FROM (${selects.join(' UNION ALL ')}) AS strays ORDER BY id, part LIMIT ${MOST_STRAYS}`,
       [to, after ?? null],
     );
-    const strays = found.map(({ id, part }) => this.toDifference(id, null, finding('row-missing', part)));
+    const strays = found.flatMap(({ id, part }) => this.tell(id, null, [finding('row-missing', part)]));
     return { strays, end: found.length === MOST_STRAYS ? found.at(-1)?.id : undefined };
   }
 
@@ -112,7 +112,7 @@ export class RowsSection implements Section {
       const findings = row
         ? [...(row.findings ?? []), ...this.compare(row.state, end)]
         : [finding('row-unreadable', '')];
-      return findings.map((each) => this.toDifference(end.id, end.version, each));
+      return this.tell(end.id, end.version, findings);
     });
   }
 
@@ -154,7 +154,7 @@ export class RowsSection implements Section {
     }
   }
 
-  private toDifference(id: string, version: number | null, found: Finding): Difference {
-    return { subject: { type: this.check.type, id }, version, eventId: null, ...found };
+  private tell(id: string, version: number | null, findings: readonly Finding[]): Difference[] {
+    return differencesOf({ subject: { type: this.check.type, id }, version, eventId: null }, findings);
   }
 }

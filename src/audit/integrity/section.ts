@@ -33,3 +33,14 @@ export interface Section {
   /** A key as a number that grows with it. */
   measure(key: string): number;
 }
+
+/** So many findings of one row or event are told: an order has hundreds of lines, and all can be wrong. */
+const MOST_FINDINGS = 100;
+
+/** The findings of one row or event. */
+export function differencesOf(
+  about: Pick<Difference, 'subject' | 'version' | 'eventId'>,
+  findings: readonly Finding[],
+): Difference[] {
+  return findings.slice(0, MOST_FINDINGS).map((found) => ({ ...about, ...found }));
+}
