@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { roles, scopes } from '../src/http/access.js';
+import { untilSealed } from './support/log-client.js';
 import { createKey, createPerson, PASSWORD, type Person, signIn, type Tokens } from './support/people.js';
 import { createUser, orderThatTakes, placeOrder, type UserBody } from './support/samples.js';
 import { startService, type TestService } from './support/service.js';
@@ -90,6 +91,13 @@ const expected: Record<string, string> = {
   Audit_list: '401 403 403 403 200 200 403 200 audit:read',
   Integrity_check: '401 403 403 403 200 200 403 200 audit:read',
   Audit_get: '401 403 403 403 200 200 403 200 audit:read',
+  AuditProofs_proof: '401 403 403 403 200 200 403 200 audit:read',
+  OrderProofs_proof: '401 200 404 200 403 200 403 200 orders:read',
+  Log_checkpoint: everybody(200),
+  Log_key: everybody(200),
+  Log_consistency: everybody(200),
+  Log_tile: everybody(200),
+  Log_entries: '401 403 403 403 200 200 403 200 audit:read',
 };
 
 function everybody(status: number): string {
@@ -101,7 +109,7 @@ let people: Record<Exclude<Actor, 'anonymous' | 'wrongKey' | 'rightKey'>, Person
 const keys = new Map<string, string>();
 
 beforeAll(async () => {
-  service = await startService();
+  service = await startService({ AUDIT_SEALER: 'on' });
   people = {
     customer: await createPerson(service),
     other: await createPerson(service),
@@ -130,11 +138,11 @@ it.each(operations)(
     const example = Object.values(operation.requestBody?.content ?? {})[0]?.examples.example.value;
     const answers: Record<string, number> = {};
     for (const actor of actors) {
-      const { id, body }: Case = (await cases[operation.operationId]?.(example, actor)) ?? {};
+      const { id, eventId, query, body }: Case = (await cases[operation.operationId]?.(example, actor)) ?? {};
       const token = await tokenOf(actor, operation);
       const request = service
         .as(token)
-        .send(method, path.replace('{id}', id ?? ''))
+        .send(method, `${fill(path, id, eventId)}${query ?? ''}`)
         .set({ 'Idempotency-Key': randomUUID(), 'If-Match': '*' });
       answers[actor] = (await (body === undefined ? request : request.send(body))).status;
     }
@@ -266,6 +274,8 @@ describe('what belongs to somebody else', () => {
 
 interface Case {
   readonly id?: string;
+  readonly eventId?: string;
+  readonly query?: string;
   readonly body?: object;
 }
 
@@ -310,11 +320,34 @@ const cases: Record<string, (example: object | undefined, actor: Actor) => Promi
   OrderCommands_refund: (example) => orderTaking('refund', example),
   OrderCommands_fulfill: (example) => orderTaking('fulfill', example),
   Orders_update: async () => ({ ...(await newOrder()), body: { note: 'changed' } }),
-  Audit_get: async () => {
-    const list = await service.send('get', '/v1/audit/events?limit=1');
-    return { id: (list.body as { data: { id: string }[] }).data[0]?.id ?? '' };
-  },
+  Audit_get: async () => ({ id: await firstEventOf('/v1/audit/events?limit=1') }),
+  AuditProofs_proof: async () => ({ id: (await provable()).eventId }),
+  OrderProofs_proof: provable,
+  Log_consistency: () => ({ query: '?first=1&second=1' }),
 };
+
+/** An event of an order of the customer, with a proof; the same for all who ask. */
+let sealed: Promise<{ id: string; eventId: string }> | undefined;
+async function provable(): Promise<{ id: string; eventId: string }> {
+  sealed ??= (async () => {
+    const { id = '' } = await newOrder();
+    const eventId = await firstEventOf(`/v1/orders/${id}/events`);
+    await untilSealed(() => service.send('get', `/v1/audit/events/${eventId}/proof`));
+    return { id, eventId };
+  })();
+  return sealed;
+}
+
+/** The path of a case, in the log of the first leaf. */
+function fill(path: string, id = '', eventId = ''): string {
+  const values = { '{id}': id, '{eventId}': eventId, '{level}': '0', '{place}': '000.p/1' };
+  return Object.entries(values).reduce((filled, [name, value]) => filled.replace(name, value), path);
+}
+
+async function firstEventOf(path: string): Promise<string> {
+  const list = await service.send('get', path).expect(200);
+  return (list.body as { data: { id: string }[] }).data[0]?.id ?? '';
+}
 
 /** An API key has to name whose order it is. */
 function forActor(order: object | undefined, actor: Actor): object {

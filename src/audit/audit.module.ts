@@ -7,11 +7,25 @@ import { Integrity } from './integrity/integrity.js';
 import { IntegrityController } from './integrity/integrity.controller.js';
 import { SubjectChecks } from './integrity/subject-check.js';
 import { LogIdentity } from './log-identity.js';
+import { AuditProofsController } from './serving/audit-proofs.controller.js';
+import { LogController } from './serving/log.controller.js';
+import { Proofs } from './serving/proofs.js';
+import { PublishedLog } from './serving/published-log.js';
 import { Sealer } from './sealing/sealer.js';
 
 @Module({
-  controllers: [AuditController, IntegrityController],
-  providers: [AuditService, History, Integrity, LogIdentity, Publisher, Sealer, SubjectChecks],
-  exports: [AuditService, History, Publisher, Sealer, SubjectChecks],
+  controllers: [AuditController, AuditProofsController, LogController, IntegrityController],
+  providers: [
+    AuditService,
+    History,
+    Integrity,
+    LogIdentity,
+    Proofs,
+    PublishedLog,
+    Publisher,
+    Sealer,
+    SubjectChecks,
+  ],
+  exports: [AuditService, History, Proofs, Publisher, Sealer, SubjectChecks],
 })
 export class AuditModule {}

@@ -1,7 +1,7 @@
 import { open, stat } from 'node:fs/promises';
 import { failure } from './import/answer.js';
 import { ApiClient, Unreachable } from './import/api-client.js';
-import { type Arguments, HELP, readArguments, travelsInClear } from './import/arguments.js';
+import { type Arguments, HELP, readArguments } from './import/arguments.js';
 import { type Chunk, type Entry, readChunks } from './import/chunks.js';
 import { Identities } from './import/identities.js';
 import { Importer } from './import/importer.js';
@@ -12,6 +12,7 @@ import { Tally } from './import/tally.js';
 import { LineFailure } from './import/values.js';
 import { showProgress } from './progress.js';
 import { runCommand } from './run-command.js';
+import { travelsInClear } from './service-url.js';
 
 /** Escapes in \\u of a body of 1 MB, the most that the service takes, make this much. */
 const LONGEST_LINE = 8_000_000;

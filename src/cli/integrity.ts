@@ -1,19 +1,22 @@
 import { ApiClient } from './import/api-client.js';
-import { travelsInClear } from './import/arguments.js';
 import { failure } from './import/answer.js';
 import { isObject } from './import/values.js';
 import { type Arguments, CHECK, HELP, readArguments } from './integrity/arguments.js';
 import { showProgress } from './progress.js';
 import { runCommand } from './run-command.js';
+import { travelsInClear } from './service-url.js';
 
 const STEPS = 1_000;
 
 /** `npm run integrity`: checks everything through the HTTP API and names each difference. */
-await runCommand(async () => {
-  const given = readArguments(process.argv.slice(2));
-  if (given === undefined) console.log(HELP);
-  else await check(given);
-}, 2);
+await runCommand(
+  async () => {
+    const given = readArguments(process.argv.slice(2));
+    if (given === undefined) console.log(HELP);
+    else await check(given);
+  },
+  () => 2,
+);
 
 async function check({ url, json, credentials }: Arguments): Promise<void> {
   if (travelsInClear(url)) {

@@ -107,6 +107,7 @@ async function makeDocument() {
       .addTag('Users')
       .addTag('Orders', 'Amounts are integers in minor units of the currency, rates parts per million.')
       .addTag('Audit', 'Every change has its event, committed together with it.')
+      .addTag('Audit log', 'The Merkle tree over all events, for everybody (c2sp.org/tlog-tiles).')
       .addTag('Health', 'For probes.')
       .build(),
     { operationIdFactory: (controller, method) => `${controller.replace('Controller', '')}_${method}` },

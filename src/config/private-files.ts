@@ -27,11 +27,11 @@ export async function writePrivateFile(path: string, text: string): Promise<void
 }
 
 /** Replaces a file in one step with a durable one; where two do so at once, one of them wins. */
-export async function replaceFile(path: string, text: string, mode: number): Promise<void> {
+export async function replaceFile(path: string, content: string | Buffer, mode: number): Promise<void> {
   const draft = `${path}.${process.pid}-${randomBytes(4).toString('hex')}`;
   const file = await open(draft, 'wx', mode);
   try {
-    await file.writeFile(text);
+    await file.writeFile(content);
     await file.sync();
     await rename(draft, path);
   } catch (error) {

@@ -76,6 +76,19 @@ export function reachOf(caller: Pick<Caller, 'role' | 'scopes'>, permission: Per
   return grant.scope !== undefined && caller.scopes.includes(grant.scope) ? 'all' : undefined;
 }
 
+/** Who may read the states of all subjects of a type; of one that is not named here, nobody. */
+const stateReaders: Readonly<Record<string, Permission>> = {
+  user: 'users:read',
+  order: 'orders:read',
+  'api-key': 'api-keys:manage',
+};
+
+/** Whether the caller may read the state of every subject of this type. */
+export function readsStates(caller: Pick<Caller, 'role' | 'scopes'>, subjectType: string): boolean {
+  const permission = stateReaders[subjectType];
+  return permission !== undefined && reachOf(caller, permission) === 'all';
+}
+
 /** Whether the caller may see what belongs to this user. */
 export function reaches({ reach, actor }: Pick<Access, 'reach' | 'actor'>, userId: string): boolean {
   return reach === 'all' || userId === actor.id;

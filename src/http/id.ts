@@ -14,9 +14,9 @@ class IdPipe implements PipeTransform<string, string> {
   }
 }
 
-/** The `{id}` of the path. */
-export const Id = () => Param('id', IdPipe);
+/** The `{id}` of the path, or another parameter that is an id. */
+export const Id = (name = 'id') => Param(name, IdPipe);
 
-/** Documents the `{id}` of the path. */
-export const IdParameter = (of: keyof typeof EXAMPLE_IDS) =>
-  ApiParam({ name: 'id', schema: { type: 'string', format: 'uuid', example: EXAMPLE_IDS[of] } });
+/** Documents such a parameter. */
+export const IdParameter = (of: keyof typeof EXAMPLE_IDS, name = 'id') =>
+  ApiParam({ name, schema: { type: 'string', format: 'uuid', example: EXAMPLE_IDS[of] } });

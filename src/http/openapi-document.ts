@@ -13,7 +13,8 @@ export const openApiDocument = JSON.parse(readFileSync(locate('openapi.json'), '
 const pages = { pattern: /^\/(docs|docs-json|problems\/[^/]+)?\/?$/, types: [], methods: ['GET', 'HEAD'] };
 
 const routes = Object.entries(openApiDocument.paths).map(([path, item]) => ({
-  pattern: new RegExp(`^${path.replace(/\{\w+\}/g, '[^/]+')}/?$`),
+  // The place of a tile has slashes of its own.
+  pattern: new RegExp(`^${path.replace('{place}', '.+').replace(/\{\w+\}/g, '[^/]+')}/?$`),
   types: METHODS.flatMap((method) => answerTypesOf(item[method])),
   methods: METHODS.filter((method) => item[method] !== undefined).flatMap((method) =>
     method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()],

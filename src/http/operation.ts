@@ -12,6 +12,7 @@ import {
 } from '@nestjs/swagger';
 import type { ProblemCode } from '../problems/catalogue.js';
 import { EXAMPLE_KEY } from './examples.js';
+import { type MediaType, Produces } from './negotiation.js';
 import { ProblemBody } from './problem.dto.js';
 import { problemResponses, text } from './problem-responses.js';
 
@@ -28,6 +29,8 @@ interface OperationOptions {
   readonly file?: Readonly<Record<string, Schema>>;
   /** Whether the answer, which is no list, is continued at its `nextCursor`. */
   readonly linksNext?: boolean;
+  /** What else can be answered, or instead where there is no class. */
+  readonly media?: readonly MediaType[];
   /** 201 with Location instead of 200. */
   readonly creates?: boolean;
   /** Where it is neither 200, 201 with Location nor 204. */
@@ -57,6 +60,7 @@ export function Operation(options: OperationOptions): MethodDecorator & ClassDec
   const reads = options.subject === true && options.body === undefined && options.key === undefined;
   return applyDecorators(
     TakesQuery(options.query ?? false),
+    ...(options.media ? [Produces([...(options.answer ? ['application/json'] : []), ...options.media])] : []),
     ApiOperation({ summary, ...(description !== undefined && { description }) }),
     ApiExtraModels(ProblemBody, ...(options.answer ? [options.answer] : [])),
     ...(options.body ? requestBody(options.body) : []),
@@ -68,6 +72,9 @@ export function Operation(options: OperationOptions): MethodDecorator & ClassDec
     ...problemResponses(problemCodes(options)),
   );
 }
+
+/** Bytes have no schema (OpenAPI 3.1). */
+const TEXT = { schema: { type: 'string' as const } };
 
 const always = (description: string) => ({ ...text(description), required: true });
 
@@ -125,13 +132,20 @@ function answerHeaders({ subject, page, linksNext, file, creates, key }: Operati
 }
 
 function answerOf(options: OperationOptions) {
-  const { answer, file, creates, status = creates ? 201 : 200 } = options;
-  if (answer === undefined) return ApiResponse({ status: 204, description: 'No content' });
+  const { answer, file, media = [], creates, status = creates ? 201 : 200 } = options;
+  if (answer === undefined && media.length === 0) {
+    return ApiResponse({ status: 204, description: 'No content' });
+  }
   return ApiResponse({
     status,
     description: STATUS_CODES[status] ?? 'OK',
     headers: answerHeaders(options),
-    content: file ? contentOf(file) : { 'application/json': { schema: schemaOf(answer, options) } },
+    content: file
+      ? contentOf(file)
+      : {
+          ...(answer && { 'application/json': { schema: schemaOf(answer, options) } }),
+          ...Object.fromEntries(media.map((type) => [type, type === 'text/plain' ? TEXT : {}])),
+        },
   });
 }
 

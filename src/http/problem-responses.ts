@@ -27,7 +27,8 @@ export function problemResponses(codes: readonly ProblemCode[]) {
 }
 
 function headersOf(status: number, codes: readonly ProblemCode[]) {
-  const asksForPatience = status === 429 || status === 503 || codes.includes('idempotency-in-progress');
+  const isTemporary = codes.includes('idempotency-in-progress') || codes.includes('not-sealed');
+  const asksForPatience = status === 429 || status === 503 || isTemporary;
   return {
     ...(status === 401 && { 'WWW-Authenticate': text('How to send credentials (RFC 6750).') }),
     ...(codes.includes('version-mismatch') && { ETag: text('The current version in double quotes.') }),

@@ -12,13 +12,16 @@ export class Reply<T> {
       readonly location?: string;
       /** Tells apart what different callers get at the same path; part of the ETag. */
       readonly variant?: string | undefined;
+      readonly headers?: Readonly<Record<string, string>>;
+      /** `Cache-Control` of what everybody gets alike: it does not vary with who asks. */
+      readonly shared?: string;
     } = {},
   ) {}
 }
 
 /**
  * Writes the headers that follow from an answer: ETag from a subject's version (and 304 when the caller has it),
- * Link from a page's cursor, Location and Idempotency-Replayed from a `Reply`.
+ * Link from a page's cursor, and whatever else a `Reply` says.
  */
 @Injectable()
 export class ReplyInterceptor implements NestInterceptor {
@@ -32,6 +35,8 @@ function send(request: Request, response: Response, answer: unknown): unknown {
   const { body, about } = answer instanceof Reply ? (answer as Reply<unknown>) : new Reply(answer);
   if (about.location !== undefined) response.location(about.location);
   if (about.replayed === true) response.set('Idempotency-Replayed', 'true');
+  if (about.headers !== undefined) response.set(about.headers);
+  if (about.shared !== undefined) share(response, about.shared);
   if (typeof body !== 'object' || body === null) return body;
   if ('nextCursor' in body && typeof body.nextCursor === 'string') {
     response.set('Link', `<${nextPage(request, body.nextCursor)}>; rel="next"`);
@@ -45,6 +50,15 @@ function send(request: Request, response: Response, answer: unknown): unknown {
     }
   }
   return body;
+}
+
+function share(response: Response, cacheControl: string): void {
+  response.set('Cache-Control', cacheControl);
+  const others = (response.get('Vary') ?? '')
+    .split(/\s*,\s*/)
+    .filter((name) => name !== '' && name.toLowerCase() !== 'authorization');
+  response.removeHeader('Vary');
+  if (others.length > 0) response.vary(others.join(', '));
 }
 
 function isRead(request: Request): boolean {

@@ -11,6 +11,7 @@ import { OrderCommands } from './order-commands.js';
 import { OrderCommandsController } from './order-commands.controller.js';
 import { Order, OrderLine } from './order.entity.js';
 import { orderCheck } from './order.integrity.js';
+import { OrderProofsController } from './order-proofs.controller.js';
 import { OrdersController } from './orders.controller.js';
 import { OrdersRepository } from './orders.repository.js';
 import { OrdersService } from './orders.service.js';
@@ -18,7 +19,13 @@ import { OrdersService } from './orders.service.js';
 @Module({
   imports: [TypeOrmModule.forFeature([Order, OrderLine]), AuditModule],
   // Paths without an id come first in the contract, too.
-  controllers: [OrderBatchController, OrderExportController, OrdersController, OrderCommandsController],
+  controllers: [
+    OrderBatchController,
+    OrderExportController,
+    OrdersController,
+    OrderCommandsController,
+    OrderProofsController,
+  ],
   providers: [OrderBatch, OrderCommands, OrderExports, OrdersService, OrdersRepository],
   exports: [OrdersRepository],
 })

@@ -87,6 +87,12 @@ export const problemKinds = {
     meaning:
       'A request with the same idempotency key is still being carried out. Retry after the given seconds.',
   },
+  'not-sealed': {
+    status: 409,
+    title: 'Not sealed yet',
+    meaning:
+      'The event is committed, but no published checkpoint of the audit log covers it yet, so that there is no proof. That takes a second or two: retry after the given seconds.',
+  },
   'illegal-transition': {
     status: 409,
     title: 'Not possible in this state',

@@ -1,6 +1,6 @@
 import type { Transaction } from '../../database/transaction.js';
 import type { TreeHead } from '../log/checkpoint.js';
-import { storedRoots, storedSize } from '../log/stored-tree.js';
+import { storedProof, storedRoots, storedSize } from '../log/stored-tree.js';
 import { foldRoots, nodesOfConsistency, nodesOfRoot, verifyConsistency } from '../log/tree.js';
 import { Contradiction } from '../obstacle.js';
 
@@ -26,17 +26,10 @@ export async function continuedHead(
     if (head.size > size) {
       throw new Contradiction(`The log has lost leaves: it has ${size}, ${from} has ${head.size}`);
     }
-    const proof = await storedProof(tx, head.size, size);
+    const proof = await storedProof(tx, head.size === 0 ? [] : nodesOfConsistency(head.size, size));
     if (!verifyConsistency(head.size, size, proof, head.root, root)) {
       throw new Contradiction(`The log was changed: it contradicts ${from} of size ${head.size}`);
     }
   }
   return { origin, size, root };
-}
-
-async function storedProof(tx: Transaction, first: number, second: number): Promise<Buffer[]> {
-  const steps = first === 0 ? [] : nodesOfConsistency(first, second);
-  const roots = await storedRoots(tx, steps.flat());
-  let next = 0;
-  return steps.map((nodes) => foldRoots(roots.slice(next, (next += nodes.length))));
 }

@@ -1,6 +1,6 @@
 import type { Transaction } from '../../database/transaction.js';
 import { Contradiction } from '../obstacle.js';
-import { completeRoot, type Node } from './tree.js';
+import { completeRoot, foldRoots, type Node } from './tree.js';
 
 /** Hashes of one level of tiles: 0 is that of the leaves, 1 that of the roots over 256 of them each, and so on. */
 export interface Span {
@@ -57,4 +57,11 @@ export async function storedRoots(tx: Transaction, nodes: readonly Node[]): Prom
     };
   });
   return (await storedHashes(tx, spans)).map(completeRoot);
+}
+
+/** The hashes of a proof, from the subtrees of each (as `nodesOfInclusion` tells them). Throws where the log is shorter. */
+export async function storedProof(tx: Transaction, steps: readonly (readonly Node[])[]): Promise<Buffer[]> {
+  const roots = await storedRoots(tx, steps.flat());
+  let next = 0;
+  return steps.map((nodes) => foldRoots(roots.slice(next, (next += nodes.length))));
 }

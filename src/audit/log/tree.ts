@@ -23,7 +23,7 @@ export function leafHash(entry: Uint8Array): Buffer {
 }
 
 /** SHA-256(0x01 || left || right). */
-export function nodeHash(left: Uint8Array, right: Uint8Array): Buffer {
+function nodeHash(left: Uint8Array, right: Uint8Array): Buffer {
   return sha256(Buffer.concat([NODE, left, right]));
 }
 
@@ -40,11 +40,15 @@ export function foldRoots(roots: readonly Buffer[]): Buffer {
 
 /** The root over the leaves, or over equal complete subtrees, of which these are the hashes: a power of two of them. */
 export function completeRoot(hashes: readonly Buffer[]): Buffer {
-  const [root, ...others] = hashes;
+  const [root, right] = hashes;
   if (root === undefined || !isPowerOfTwo(hashes.length)) throw new RangeError('no complete tree');
-  if (others.length === 0) return root;
-  const middle = hashes.length / 2;
-  return nodeHash(completeRoot(hashes.slice(0, middle)), completeRoot(hashes.slice(middle)));
+  if (right === undefined) return root;
+  const above: Buffer[] = [];
+  hashes.forEach((hash, index) => {
+    const left = hashes[index - 1];
+    if (left !== undefined && isOdd(index)) above.push(nodeHash(left, hash));
+  });
+  return completeRoot(above);
 }
 
 /**
@@ -99,21 +103,9 @@ export function verifyInclusion(
   proof: readonly Buffer[],
   root: Buffer,
 ): boolean {
-  if (!(index >= 0 && index < size)) return false;
-  let position = index;
-  let last = size - 1;
-  let current = leaf;
-  for (const sibling of proof) {
-    if (last === 0) return false;
-    if (isOdd(position) || position === last) {
-      current = nodeHash(sibling, current);
-      while (!isOdd(position) && position !== 0) [position, last] = [half(position), half(last)];
-    } else {
-      current = nodeHash(current, sibling);
-    }
-    [position, last] = [half(position), half(last)];
-  }
-  return last === 0 && current.equals(root);
+  if (!(Number.isInteger(index) && index >= 0 && index < size)) return false;
+  const sides = sidesOf(index, size, proof.length);
+  return sides !== undefined && climb(leaf, proof, sides).equals(root);
 }
 
 /**
@@ -136,20 +128,38 @@ export function verifyConsistency(
   let position = first - 1;
   let last = second - 1;
   while (isOdd(position)) [position, last] = [half(position), half(last)];
-  let before = start;
-  let after = start;
-  for (const sibling of rest) {
-    if (last === 0) return false;
-    if (isOdd(position) || position === last) {
-      before = nodeHash(sibling, before);
-      after = nodeHash(sibling, after);
-      while (!isOdd(position) && position !== 0) [position, last] = [half(position), half(last)];
-    } else {
-      after = nodeHash(after, sibling);
+  const sides = sidesOf(position, last + 1, rest.length);
+  if (sides === undefined) return false;
+  // What stands on the right came later.
+  const earlier = rest.filter((_, step) => sides[step] === 'left');
+  const before = earlier.reduce((current, sibling) => nodeHash(sibling, current), start);
+  return before.equals(firstRoot) && climb(start, rest, sides).equals(secondRoot);
+}
+
+/** On which side of the way up from a leaf each hash of a proof stands; undefined unless it takes `count` of them. */
+function sidesOf(index: number, size: number, count: number): ('left' | 'right')[] | undefined {
+  const sides: ('left' | 'right')[] = [];
+  let position = index;
+  let last = size - 1;
+  while (last > 0 && sides.length < count) {
+    const side = isOdd(position) || position === last ? 'left' : 'right';
+    sides.push(side);
+    // At the right edge, levels without a sibling are passed over.
+    while (side === 'left' && !isOdd(position) && position !== 0) {
+      [position, last] = [half(position), half(last)];
     }
     [position, last] = [half(position), half(last)];
   }
-  return last === 0 && before.equals(firstRoot) && after.equals(secondRoot);
+  return last === 0 && sides.length === count ? sides : undefined;
+}
+
+/** The root that follows from a hash and its siblings, the lowest first. */
+function climb(from: Buffer, siblings: readonly Buffer[], sides: readonly ('left' | 'right')[]): Buffer {
+  return siblings.reduce(
+    (current, sibling, step) =>
+      sides[step] === 'left' ? nodeHash(sibling, current) : nodeHash(current, sibling),
+    from,
+  );
 }
 
 /** The complete subtrees over the leaves from `begin` to before `end`, a range of which the tree has a node. */

@@ -5,6 +5,7 @@ import {
   readCredentials,
 } from '../../config/client-credentials.js';
 import type { Environment } from '../../config/config.js';
+import { readUrl } from '../service-url.js';
 import { IMPORT } from './refused.js';
 
 const SCOPES = IMPORT.scopes;
@@ -69,12 +70,6 @@ export function readArguments(argv: string[], environment?: Environment): Argume
   return { ...rest, credentials };
 }
 
-/** Whether what is sent to this address can be read on its way: without TLS, and not within this machine. */
-export function travelsInClear(url: string): boolean {
-  const { protocol, hostname } = new URL(url);
-  return protocol === 'http:' && !/^(localhost|127\.[\d.]+|\[::1\])$/.test(hostname);
-}
-
 function parse(argv: string[]): Given | undefined {
   try {
     const { values, positionals } = parseArgs({
@@ -101,12 +96,4 @@ function parse(argv: string[]): Given | undefined {
   } catch (error) {
     throw new Error(`${error instanceof Error ? error.message : String(error)}\n${USAGE}`, { cause: error });
   }
-}
-
-/** The address of a service, without a slash at its end; throws for anything that is none. */
-export function readUrl(text: string): string {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  const plain = url?.username === '' && url.password === '' && url.search === '' && url.hash === '';
-  if (!plain || !/^https?:$/.test(url.protocol)) throw new Error('--url must be as http://localhost:3000.');
-  return url.href.replace(/\/+$/, '');
 }

@@ -4,8 +4,8 @@ import {
   type Credentials,
   readCredentials,
 } from '../../config/client-credentials.js';
-import { readUrl } from '../import/arguments.js';
 import type { Purpose } from '../import/refused.js';
+import { readUrl } from '../service-url.js';
 
 export const CHECK: Purpose = {
   scopes: ['audit:read'],
