@@ -4,7 +4,8 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { readArguments, travelsInClear } from '../src/cli/import/arguments.js';
+import { readArguments } from '../src/cli/import/arguments.js';
+import { travelsInClear } from '../src/cli/service-url.js';
 import { type Environment, IMPORT_SCOPES, ImportFiles, SAMPLE, startImport } from './support/import.js';
 
 let files: ImportFiles;
