@@ -262,7 +262,7 @@ describe('production takes a login that is a member of ordo_service, and none th
       const error: unknown = await refuseMightyLogin(dataSource).catch((reason: unknown) => reason);
       await dataSource.destroy();
       if (error === undefined) return 'taken';
-      if (!(error instanceof StartupError)) throw error;
+      if (!(error instanceof StartupError)) throw new Error('It failed otherwise', { cause: error });
       expect(error.message).not.toContain(role);
       return error.message;
     });

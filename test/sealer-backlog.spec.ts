@@ -106,7 +106,7 @@ it(`${GAPS} gaps that nobody can close yet: each costs a look into an index`, as
   const sealing = await time(() => seal(dataSource));
   await old.query('COMMIT');
   const forgetting = await time(() => seal(dataSource));
-  if (isMeasured) console.log({ gaps: GAPS, look, sealing, forgetting });
+  if (isMeasured) show({ gaps: GAPS, look, sealing, forgetting });
 }, 120_000);
 
 function showFigures(batches: readonly Batch[], cpuMilliseconds: number): void {
@@ -114,7 +114,7 @@ function showFigures(batches: readonly Batch[], cpuMilliseconds: number): void {
     values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
   const tenth = Math.ceil(batches.length / 10);
   const times = batches.map(({ milliseconds }) => milliseconds);
-  console.log({
+  show({
     'ms per batch, median of the first tenth': median(times.slice(0, tenth)),
     'of the last tenth': median(times.slice(-tenth)),
     worst: Math.max(...times),
@@ -128,4 +128,8 @@ function showFigures(batches: readonly Batch[], cpuMilliseconds: number): void {
       Math.max(...batches.map(({ block }) => block)),
     ],
   });
+}
+
+function show(figures: object): void {
+  process.stdout.write(`${JSON.stringify(figures, null, 2)}\n`);
 }

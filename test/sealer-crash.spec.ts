@@ -84,10 +84,11 @@ async function untilSealed({ dataSource, query }: Cluster): Promise<void> {
 
 /** Writes small transactions, of which some are rolled back and all overlap, until told to stop; whatever fails. */
 async function write(cluster: Cluster, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
+  const isOver = () => signal.aborted;
+  while (!isOver()) {
     try {
       const client = await cluster.connect();
-      while (!signal.aborted) {
+      while (!isOver()) {
         await client.query('BEGIN');
         await addEvents(client, 5);
         await addEvent(client);
