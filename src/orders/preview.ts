@@ -1,5 +1,5 @@
 import type { EntityManager } from 'typeorm';
-import { existingUsers } from '../users/users.repository.js';
+import { reachableUsers } from '../users/users.repository.js';
 import { type Placement, referenceTaken, refusalOf } from './place-orders.js';
 import { totalsHash } from './preview-hash.js';
 import type { PreviewResponse } from './preview.dto.js';
@@ -9,7 +9,7 @@ import type { PreviewResponse } from './preview.dto.js';
  * for an unknown user, `totals-changed`, `already-exists` for a reference that is taken.
  */
 export async function previewOrder(database: EntityManager, placement: Placement): Promise<PreviewResponse> {
-  const refusal = refusalOf(placement, await existingUsers(database, [placement.userId]));
+  const refusal = refusalOf(placement, await reachableUsers(database, [placement.userId]));
   if (refusal !== undefined) throw refusal;
   const { userId, order, lines, amounts } = placement;
   if (typeof order.reference === 'string') {

@@ -1,26 +1,26 @@
 import type { Transaction } from '../database/transaction.js';
 
-/** Those of the ids that belong to a user, an erased one left out. */
+/** Those of the ids that belong to a user, erased or not. */
 export async function existingUsers(tx: Transaction, ids: readonly string[]): Promise<Set<string>> {
   return findUsers(tx, ids, '');
 }
 
-/**
- * The same, and none of them is erased until the transaction ends. The lock is the one that a row which refers to a user
- * takes anyway.
- */
-export async function keepUsers(tx: Transaction, ids: readonly string[]): Promise<Set<string>> {
-  return findUsers(tx, ids, 'FOR KEY SHARE');
+/** Those of the ids that belong to a user who is not erased. */
+export async function reachableUsers(tx: Transaction, ids: readonly string[]): Promise<Set<string>> {
+  return findUsers(tx, ids, `AND status <> 'erased'`);
 }
 
-async function findUsers(
-  tx: Transaction,
-  ids: readonly string[],
-  lock: '' | 'FOR KEY SHARE',
-): Promise<Set<string>> {
-  const rows = await tx.query<{ id: string }[]>(
-    `SELECT id FROM users WHERE id = ANY($1::uuid[]) AND status <> 'erased' ${lock}`,
-    [ids],
-  );
+/**
+ * The same, and none of them is erased before the transaction ends. The lock is the one that a row which refers to a
+ * user takes anyway.
+ */
+export async function keepUsers(tx: Transaction, ids: readonly string[]): Promise<Set<string>> {
+  return findUsers(tx, ids, `AND status <> 'erased' FOR KEY SHARE`);
+}
+
+async function findUsers(tx: Transaction, ids: readonly string[], which: string): Promise<Set<string>> {
+  const rows = await tx.query<{ id: string }[]>(`SELECT id FROM users WHERE id = ANY($1::uuid[]) ${which}`, [
+    ids,
+  ]);
   return new Set(rows.map((row) => row.id));
 }
