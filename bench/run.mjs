@@ -2,7 +2,7 @@
 // TypeScript compiler takes seconds; `npm run check` looks at the types.
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { transformFileSync } from '@swc/core';
 
 const source = dirname(fileURLToPath(import.meta.url));
@@ -34,4 +34,4 @@ for (const entry of readdirSync(source, { recursive: true, withFileTypes: true }
   renameSync(draft, to);
 }
 
-await import('../dist/bench/main.js');
+await import(pathToFileURL(join(target, 'main.js')).href);
