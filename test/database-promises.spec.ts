@@ -1072,7 +1072,7 @@ describe('the service', () => {
     expect(await outcome(service, [[sql]])).toBe('42501 at the last statement');
   });
 
-  it('is neither superuser nor owner, and no member of a role but its own', async () => {
+  it('is neither superuser nor owner, and a member of its own role and of the sealer alone', async () => {
     const { rows } = await service.query<Record<string, unknown>>(`
       SELECT rolname, rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls,
              ARRAY(SELECT granted.rolname::text FROM pg_auth_members JOIN pg_roles AS granted ON granted.oid = roleid
@@ -1086,7 +1086,7 @@ describe('the service', () => {
         rolcreatedb: false,
         rolreplication: false,
         rolbypassrls: false,
-        member_of: ['ordo_service'],
+        member_of: ['ordo_service', 'ordo_sealer'],
       },
     ]);
     const owners = await database.query<{ owner: string }>(`
@@ -1107,7 +1107,17 @@ describe('the service', () => {
     expect(rights).toEqual([
       { table: 'api_key_uses', role: 'ordo_service', rights: 'INSERT, SELECT' },
       { table: 'api_keys', role: 'ordo_service', rights: 'INSERT, SELECT' },
+      { table: 'audit_checkpoints', role: 'ordo_sealer', rights: 'SELECT' },
+      { table: 'audit_checkpoints', role: 'ordo_service', rights: 'SELECT' },
       { table: 'audit_events', role: 'ordo_service', rights: 'SELECT' },
+      { table: 'audit_gaps', role: 'ordo_sealer', rights: 'DELETE, INSERT, SELECT' },
+      { table: 'audit_gaps', role: 'ordo_service', rights: 'SELECT' },
+      { table: 'audit_leaves', role: 'ordo_sealer', rights: 'INSERT, SELECT' },
+      { table: 'audit_leaves', role: 'ordo_service', rights: 'SELECT' },
+      { table: 'audit_sealing', role: 'ordo_sealer', rights: 'SELECT' },
+      { table: 'audit_sealing', role: 'ordo_service', rights: 'SELECT' },
+      { table: 'audit_subtrees', role: 'ordo_sealer', rights: 'INSERT, SELECT' },
+      { table: 'audit_subtrees', role: 'ordo_service', rights: 'SELECT' },
       { table: 'idempotency_keys', role: 'ordo_service', rights: 'DELETE, INSERT, SELECT' },
       { table: 'migrations', role: 'ordo_service', rights: 'SELECT' },
       { table: 'order_fulfillment_lines', role: 'ordo_service', rights: 'INSERT, SELECT' },

@@ -215,7 +215,7 @@ describe('the embedded database', () => {
     const database = await start(folder);
     await query(
       database.ownerUrl,
-      'CREATE ROLE ordo_service NOLOGIN; CREATE TABLE served (id int); GRANT SELECT ON served TO ordo_service',
+      'CREATE ROLE ordo_service NOLOGIN; CREATE ROLE ordo_sealer NOLOGIN; CREATE TABLE served (id int); GRANT SELECT ON served TO ordo_service',
     );
     await grantServiceRole(database);
     await grantServiceRole(database);

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import { v7 as uuidv7 } from 'uuid';
+import { encodeEvent } from '../src/database/entry.js';
 import { createUser, type OrderBody, placeOrder, type UserBody } from './support/samples.js';
 import { startService, type TestService } from './support/service.js';
 
@@ -358,31 +360,44 @@ describe('among thousands of others', () => {
 
   /** Users with their events, as the service would have written them, in one transaction. */
   beforeAll(async () => {
+    const at = new Date().toISOString();
+    const crowd = Array.from({ length: CROWD }, (_, number) => {
+      const state = {
+        id: uuidv7(),
+        version: 1,
+        name: 'Crowd',
+        email: `crowd-${number}@example.com`,
+        role: 'customer',
+        status: 'active',
+        createdAt: at,
+        updatedAt: at,
+      };
+      const id = uuidv7();
+      const origin = { actor: { type: 'system', id: null }, requestId: uuidv7() } as const;
+      return { id, origin, ...encodeEvent({ id, origin, event: { action: 'user.created', state } }) };
+    });
     await service.database.query(
       `WITH crowd AS (
-         SELECT uuidv7() AS id, uuidv7() AS event_id, uuidv7() AS request_id, number, now()::timestamptz(3) AS at,
-                decode(md5(number::text), 'hex') AS salt
-           FROM generate_series(1, ${CROWD}) AS number
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::bytea[], $6::bytea[], $7::bytea[])
+           AS crowd (event_id, id, email, request_id, entry, salt, state)
        ), inserted AS (
          INSERT INTO users (id, version, name, email, role, status, created_at, updated_at)
-         SELECT id, 1, 'Crowd', 'crowd-' || number || '@example.com', 'customer', 'active', at, at FROM crowd
-       ), stated AS (
-         SELECT crowd.*, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS instant FROM crowd
-       ), states AS (
-         SELECT stated.*, convert_to(jsonb_build_object(
-                  'id', id, 'version', 1, 'name', 'Crowd', 'email', 'crowd-' || number || '@example.com',
-                  'role', 'customer', 'status', 'active', 'createdAt', instant, 'updatedAt', instant)::text, 'UTF8') AS state
-           FROM stated
+         SELECT id, 1, 'Crowd', email, 'customer', 'active', $8::timestamptz, $8::timestamptz FROM crowd
        )
        INSERT INTO audit_events (id, at, actor_type, action, subject_type, subject_id, subject_version, request_id,
                                  entry, salt, state)
-       SELECT event_id, at, 'system', 'user.created', 'user', id, 1, request_id,
-              convert_to(jsonb_build_object(
-                'v', 1, 'id', event_id, 'at', instant, 'actor', jsonb_build_object('type', 'system', 'id', NULL),
-                'action', 'user.created', 'subject', jsonb_build_object('type', 'user', 'id', id, 'version', 1),
-                'stateHash', encode(sha256(salt || state), 'hex'), 'requestId', request_id)::text, 'UTF8'),
-              salt, state
-         FROM states`,
+       SELECT event_id, $8::timestamptz, 'system', 'user.created', 'user', id, 1, request_id, entry, salt, state
+         FROM crowd`,
+      [
+        crowd.map(({ id }) => id),
+        crowd.map(({ subject }) => subject.id),
+        crowd.map((_, number) => `crowd-${number}@example.com`),
+        crowd.map(({ origin }) => origin.requestId),
+        crowd.map(({ entry }) => entry),
+        crowd.map(({ salt }) => salt),
+        crowd.map(({ state }) => state),
+        at,
+      ],
     );
     await service.database.query('ANALYZE users, audit_events');
   });

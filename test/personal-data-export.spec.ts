@@ -199,6 +199,11 @@ const places: Record<string, string | Record<string, string>> = {
   api_keys: 'keys belong to nobody; who made or revoked one is in the events',
   api_key_uses: 'keys belong to nobody',
   migrations: 'the schema',
+  audit_checkpoints: 'hashes and numbers of entries, which hold nothing of a person',
+  audit_gaps: 'hashes and numbers of entries, which hold nothing of a person',
+  audit_leaves: 'hashes and numbers of entries, which hold nothing of a person',
+  audit_sealing: 'hashes and numbers of entries, which hold nothing of a person',
+  audit_subtrees: 'hashes and numbers of entries, which hold nothing of a person',
 };
 
 /** The rows of a table that are about the user $1. */
