@@ -28,7 +28,7 @@ export default {
   // @nestjs/throttler is CommonJS: it requires Nest, which Jest must have loaded by then.
   setupFiles: ['@nestjs/common', '@nestjs/core'],
 
-  testTimeout: 30_000,
+  testTimeout: 60_000,
   maxWorkers: 2,
 
   // Only with --coverage. Left out: what runs as a process of its own, where Jest cannot look.

@@ -58,6 +58,9 @@ export function sharedEnvironment(): Record<string, string> {
     RATE_LIMIT: '1000000',
     ORDO_SECRET: randomBytes(32).toString('base64url'),
     JWT_KEYS: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    // The service signs its log as well; the peers have none.
+    AUDIT_SIGNING_KEY: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    AUDIT_ORIGIN: 'localhost/bench',
     METRICS_PORT: '0',
   };
 }
