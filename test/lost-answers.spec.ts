@@ -16,7 +16,7 @@ beforeAll(async () => {
   dataSource = new DataSource({
     // One connection: another that is idle would be stalled as well, and be given up in the middle of the next question.
     ...dataSourceOptions(proxy.url, 1),
-    extra: { stream: impatientSocket(5_000) },
+    extra: { stream: impatientSocket(1_000) },
   });
   await dataSource.initialize();
 });

@@ -67,7 +67,7 @@ export async function changeInSnapshot<T>(
 async function attempt<T>(
   dataSource: DataSource,
   work: (tx: Transaction) => Promise<Ending<T>>,
-  isolation: 'READ COMMITTED' | 'REPEATABLE READ' = 'READ COMMITTED',
+  isolation?: 'REPEATABLE READ',
 ): Promise<T> {
   const runner = dataSource.createQueryRunner();
   try {
