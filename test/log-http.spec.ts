@@ -203,8 +203,9 @@ describe('the log', () => {
 
   it('keeps nothing of what is not there (yet)', async () => {
     const { size } = await verifiedCheckpoint();
+    expect(size).toBeLessThan(200);
     const places = [
-      `tile/0/000.p/${size + 5}`,
+      'tile/0/000.p/255',
       'tile/0/000',
       'tile/0/001.p/1',
       'tile/1/000.p/1',
@@ -237,7 +238,7 @@ describe('the log', () => {
         'private, no-cache',
       ]);
     }
-    await service.send('get', `${LOG}/tile/entries/000.p/${size + 5}`).expect(404);
+    await service.send('get', `${LOG}/tile/entries/000.p/255`).expect(404);
     await service.send('get', `${LOG}/tile/entries/0`).expect(404);
   });
 
