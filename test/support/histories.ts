@@ -81,6 +81,7 @@ export async function history(service: TestService): Promise<void> {
   await service.send('post', `/v1/users/${userId}/suspend`).expect(200);
   await service.send('post', `/v1/users/${userId}/reinstate`).expect(200);
   const { id: goneId } = await fullUser(service);
+  await placeOrder(service, goneId);
   await service.send('post', `/v1/users/${goneId}/erase`).expect(200);
   await fullKey(service);
   await createKey(service, ['orders:read']);
