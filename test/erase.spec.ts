@@ -1,10 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { DataSource } from 'typeorm';
+import { parseTreeHead } from '../src/audit/log/checkpoint.js';
+import { openNote, parseVerifier } from '../src/audit/log/note.js';
+import { leafHash, verifyInclusion } from '../src/audit/log/tree.js';
+import { seal } from '../src/audit/sealing/seal.js';
+import { HttpSource } from '../src/cli/log/http-source.js';
+import { verifyLog } from '../src/cli/log/verify-log.js';
 import { dumpOf } from './support/dump.js';
 import { createKey, createPerson, PASSWORD, signIn, type Tokens } from './support/people.js';
 import { createFolder, eventually, freePort, type ServiceProcess, startProcess } from './support/process.js';
 import { createUser, lines, placeOrder, type UserBody } from './support/samples.js';
 import { startService, testConfig, type TestService } from './support/service.js';
+import { publish, verifierKey } from './support/synthetic-log.js';
 
 let service: TestService;
 beforeAll(async () => {
@@ -210,6 +218,59 @@ describe('an erased person', () => {
     expect(others).toEqual([]);
     expect((await erase(me.id).expect(409)).body).toMatchObject({ code: 'last-admin' });
     expect((await service.send('get', '/v1/users/me').expect(200)).body).toEqual(me);
+  });
+});
+
+describe('the log', () => {
+  interface Proof {
+    leafIndex: number;
+    hashes: string[];
+    checkpoint: string;
+    entry: string;
+    salt: string | null;
+    state: string | null;
+  }
+
+  const sealAndPublish = async () => {
+    await seal(service.app.get(DataSource));
+    return publish(service);
+  };
+  const proofOf = async (id: string) =>
+    (await service.send('get', `/v1/audit/events/${id}/proof`).expect(200)).body as Proof;
+  const bytes = (base64: string) => Buffer.from(base64, 'base64');
+
+  it('continues what was published before an erasure, and every leaf is that of its entry', async () => {
+    const { id } = await createUser(service);
+    const note = await sealAndPublish();
+    await erased(id);
+    await sealAndPublish();
+    const credentials = { kind: 'access token', text: service.adminToken } as const;
+    const { head } = await verifyLog(await HttpSource.at(service.url, credentials), {
+      verifiers: verifierKey(service).split(',').map(parseVerifier),
+      earlier: [{ name: 'before', note }],
+      entries: true,
+    });
+    expect(head.size).toBeGreaterThan(Number(note.split('\n')[1]));
+  });
+
+  it('proves an event as before, and opens its state to nobody any more', async () => {
+    const { id } = await createUser(service);
+    await sealAndPublish();
+    const list = await service.send('get', `/v1/audit/events?subjectId=${id}`).expect(200);
+    const [created] = (list.body as { data: { id: string }[] }).data;
+    const before = await proofOf(created?.id ?? '');
+    expect(JSON.parse(bytes(before.state ?? '').toString())).toMatchObject({ id, name: 'Ada Lovelace' });
+    await erased(id);
+    await sealAndPublish();
+    const after = await proofOf(created?.id ?? '');
+    const { leafIndex, entry } = before;
+    expect(after).toMatchObject({ leafIndex, entry, salt: null, state: null });
+    const verifiers = verifierKey(service).split(',').map(parseVerifier);
+    for (const proof of [before, after]) {
+      const { size, root } = parseTreeHead(openNote(proof.checkpoint, verifiers));
+      const leaf = leafHash(bytes(proof.entry));
+      expect(verifyInclusion(leaf, proof.leafIndex, size, proof.hashes.map(bytes), root)).toBe(true);
+    }
   });
 });
 
