@@ -1,5 +1,6 @@
 import { Problem, unavailable } from '../problems/problem.js';
 import { SqlState, sqlState } from './sqlstate.js';
+import { column, Statement } from './statement.js';
 import type { Transaction } from './transaction.js';
 
 /** A request that may be sent again: `scope` is the caller, `fingerprint` tells this request from any other. */
@@ -16,18 +17,29 @@ export interface KeyedAttempt {
 }
 
 /** What the first request with a key left: its fingerprint and the canonical state (null once erased) that it answered. */
-interface FirstRequest {
+export interface FirstRequest {
   readonly scope: string;
   readonly key: string;
   readonly fingerprint: Buffer;
   readonly state: Buffer | null;
 }
 
+// Sorted, so that two transactions that take the same keys cannot wait for each other.
+const TAKE_KEYS = new Statement<{ event_id: string }>(
+  'take idempotency keys',
+  `INSERT INTO idempotency_keys (scope, key, fingerprint, event_id)
+   SELECT scope, key, fingerprint, event_id
+     FROM unnest($1::text[], $2::text[], $3::bytea[], $4::uuid[]) AS wanted (scope, key, fingerprint, event_id)
+     ORDER BY scope COLLATE "C", key COLLATE "C"
+   ON CONFLICT ON CONSTRAINT idempotency_keys_pkey DO NOTHING
+   RETURNING event_id`,
+);
+
 /** How long a duplicate waits in this process for the request that it repeats; across processes, `lock_timeout`. */
 const PATIENCE_MS = 5_000;
 
 /** What the duplicate is told when its patience ends. */
-export function stillInProgress(): Problem {
+function stillInProgress(): Problem {
   return new Problem(
     'idempotency-in-progress',
     'A request with this idempotency key is still being carried out.',
@@ -46,27 +58,15 @@ export async function takeKeys(
   tx: Transaction,
   attempts: readonly KeyedAttempt[],
 ): Promise<Map<string, FirstRequest>> {
-  const scopes = attempts.map(({ request }) => request.scope);
-  const keys = attempts.map(({ request }) => request.key);
-  // Sorted, so that two transactions that take the same keys cannot wait for each other.
-  const rows = await tx
-    .query<{ event_id: string }[]>(
-      `INSERT INTO idempotency_keys (scope, key, fingerprint, event_id)
-       SELECT scope, key, fingerprint, event_id
-         FROM unnest($1::text[], $2::text[], $3::bytea[], $4::uuid[]) AS wanted (scope, key, fingerprint, event_id)
-         ORDER BY scope COLLATE "C", key COLLATE "C"
-       ON CONFLICT ON CONSTRAINT idempotency_keys_pkey DO NOTHING
-       RETURNING event_id`,
-      [
-        scopes,
-        keys,
-        attempts.map(({ request }) => request.fingerprint),
-        attempts.map(({ eventId }) => eventId),
-      ],
-    )
-    .catch((error: unknown) => {
-      throw sqlState(error) === SqlState.lockNotAvailable ? stillInProgress() : error;
-    });
+  const requests = attempts.map(({ request }) => request);
+  const rows = await TAKE_KEYS.run(tx, [
+    column(requests, 'scope'),
+    column(requests, 'key'),
+    column(requests, 'fingerprint'),
+    column(attempts, 'eventId'),
+  ]).catch((error: unknown) => {
+    throw sqlState(error) === SqlState.lockNotAvailable ? stillInProgress() : error;
+  });
   const taken = new Set(rows.map((row) => row.event_id));
   const repetitions = attempts.filter(({ eventId }) => !taken.has(eventId));
   if (repetitions.length === 0) return new Map();
@@ -103,21 +103,29 @@ export async function freeKeys(tx: Transaction, requests: readonly IdempotentReq
 export class BusyKeys {
   private readonly busy = new Map<string, Promise<void>>();
 
-  /** Marks the key as busy and returns what frees it, or undefined when it is busy already. */
-  claim(request: IdempotentRequest): (() => void) | undefined {
-    const name = nameOf(request);
-    if (this.busy.has(name)) return undefined;
+  /**
+   * Runs `work` as the only one in this process that is busy with these keys (undefined stands for none). Throws
+   * `idempotency-in-progress` when somebody else is for too long.
+   */
+  async hold<T>(requests: readonly (IdempotentRequest | undefined)[], work: () => Promise<T>): Promise<T> {
+    const names = requests.flatMap((request) => (request === undefined ? [] : [nameOf(request)]));
+    // All at once or none: two who hold some of each other's keys would wait for ever.
+    for (let busy; (busy = names.find((name) => this.busy.has(name))) !== undefined;) {
+      if (!(await this.freed(busy))) throw stillInProgress();
+    }
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.busy.set(name, promise);
-    return () => {
-      this.busy.delete(name);
+    for (const name of names) this.busy.set(name, promise);
+    try {
+      return await work();
+    } finally {
+      for (const name of names) this.busy.delete(name);
       resolve();
-    };
+    }
   }
 
   /** Waits until the key is free; answers false when that takes too long. */
-  async freed(request: IdempotentRequest): Promise<boolean> {
-    const busy = this.busy.get(nameOf(request));
+  private async freed(name: string): Promise<boolean> {
+    const busy = this.busy.get(name);
     if (busy === undefined) return true;
     let timer: NodeJS.Timeout | undefined;
     const patience = new Promise<boolean>((resolve) => {

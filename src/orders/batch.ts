@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
-import { failedDependency, type Write, WritePath, type Written } from '../database/write-path.js';
+import { failedDependency, type Result, type Written, written } from '../database/outcomes.js';
+import type { Write } from '../database/write-path.js';
 import { ContractPipe } from '../http/contract.pipe.js';
 import { IdempotencyKeyPipe } from '../http/idempotency-key.js';
 import { Problem } from '../problems/problem.js';
@@ -8,10 +9,8 @@ import type { BatchItem } from './batch-items.pipe.js';
 import type { BatchQuery } from './batch.dto.js';
 import { PlaceOrder } from './orders.dto.js';
 import type { Request } from './orders.service.js';
-import { type Placement, placeOrders, preparePlacement } from './place-orders.js';
-
-/** In one transaction: its orders are made ready in one go, while everybody else waits. */
-const MOST_LINES = 1_000;
+import { type Placement, preparePlacement } from './place-orders.js';
+import { Placing } from './placing.js';
 
 /** What came of an item. */
 export type Placed = Written<'order.placed'> | Problem;
@@ -25,7 +24,7 @@ export class OrderBatch {
   private readonly contract = new ContractPipe();
 
   constructor(
-    private readonly writePath: WritePath,
+    private readonly placing: Placing,
     private readonly keys: IdempotencyKeyPipe,
   ) {}
 
@@ -37,7 +36,8 @@ export class OrderBatch {
       // Checking a batch takes long enough for others to be let in between.
       await setImmediate();
     }
-    return mode === 'atomic' ? this.placeTogether(prepared) : this.placeEach(prepared);
+    if (mode === 'atomic') return this.placeTogether(prepared);
+    return Promise.all(prepared.map((write) => this.placeAlone(write)));
   }
 
   private async prepare({ key, order }: BatchItem, { access, origin }: Request): Promise<Prepared> {
@@ -52,15 +52,13 @@ export class OrderBatch {
     }
   }
 
-  private async placeEach(prepared: readonly Prepared[]): Promise<Placed[]> {
-    const placed = new Map<Prepared, Placed>();
-    for (const writes of inParts(
-      prepared.filter((write): write is KeyedWrite => !(write instanceof Problem)),
-    )) {
-      const results = await this.writePath.writeAll<'order.placed', Placement>(writes, placeOrders);
-      for (const [index, write] of writes.entries()) placed.set(write, resultOf(results[index]));
+  private async placeAlone(write: Prepared): Promise<Placed> {
+    if (write instanceof Problem) return write;
+    try {
+      return await this.placing.place(write);
+    } catch (error) {
+      return problemOf(error);
     }
-    return prepared.map((write) => (write instanceof Problem ? write : resultOf(placed.get(write))));
   }
 
   private async placeTogether(prepared: readonly Prepared[]): Promise<Placed[]> {
@@ -76,37 +74,25 @@ export class OrderBatch {
       return checked.map((write) => (write instanceof Problem ? write : failedDependency()));
     }
     const writes = [...firsts.values()];
-    const results = await this.writePath.writeTogether<'order.placed', Placement>(writes, placeOrders);
-    const byKey = new Map(writes.map(({ request }, index) => [request.key, resultOf(results[index])]));
+    const results = await this.placing.placeTogether(writes);
+    const byKey = new Map(writes.map(({ request }, index) => [request.key, placedOf(results[index])]));
     return checked.map((write) => {
       if (write instanceof Problem) return write;
-      const result = resultOf(byKey.get(write.request.key));
+      const result = byKey.get(write.request.key) ?? placedOf(undefined);
       const isRepetition = firsts.get(write.request.key) !== write;
       return isRepetition && !(result instanceof Problem) ? { ...result, replayed: true } : result;
     });
   }
 }
 
-/** The writes in their order, in parts of at most `MOST_LINES` lines, or of one order. */
-function inParts(writes: readonly KeyedWrite[]): KeyedWrite[][] {
-  const parts: KeyedWrite[][] = [];
-  let lines = MOST_LINES;
-  for (const write of writes) {
-    lines += write.input.lines.length;
-    const part = parts.at(-1);
-    if (part !== undefined && lines <= MOST_LINES) {
-      part.push(write);
-    } else {
-      parts.push([write]);
-      lines = write.input.lines.length;
-    }
-  }
-  return parts;
+function placedOf(result: Result<'order.placed'> | undefined): Placed {
+  return result instanceof Problem ? result : written(result);
 }
 
-function resultOf(result: Placed | undefined): Placed {
-  if (result === undefined) throw new Error('A write without a result');
-  return result;
+/** What concerns an item alone; throws what the whole batch suffers from: it is sent again as a whole. */
+function problemOf(error: unknown): Problem {
+  if (error instanceof Problem && error.code !== 'unavailable') return error;
+  throw error;
 }
 
 function keyReused(): Problem {

@@ -15,6 +15,7 @@ import { OrderProofsController } from './order-proofs.controller.js';
 import { OrdersController } from './orders.controller.js';
 import { OrdersRepository } from './orders.repository.js';
 import { OrdersService } from './orders.service.js';
+import { Placing } from './placing.js';
 
 @Module({
   imports: [TypeOrmModule.forFeature([Order, OrderLine]), AuditModule],
@@ -26,7 +27,7 @@ import { OrdersService } from './orders.service.js';
     OrderCommandsController,
     OrderProofsController,
   ],
-  providers: [OrderBatch, OrderCommands, OrderExports, OrdersService, OrdersRepository],
+  providers: [OrderBatch, OrderCommands, OrderExports, OrdersService, OrdersRepository, Placing],
   exports: [OrdersRepository],
 })
 export class OrdersModule implements OnModuleInit {

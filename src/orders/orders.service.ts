@@ -4,7 +4,8 @@ import { History, type Moment } from '../audit/history.js';
 import type { Origin } from '../database/event.js';
 import type { IdempotentRequest } from '../database/idempotency.js';
 import type { Slice } from '../database/keyset.js';
-import { single, WritePath, type Written } from '../database/write-path.js';
+import type { Written } from '../database/outcomes.js';
+import { WritePath } from '../database/write-path.js';
 import { type Access, reaches } from '../http/access.js';
 import { isMetadata } from '../http/validators.js';
 import type { Precondition } from '../http/preconditions.js';
@@ -14,7 +15,8 @@ import type { Order } from './order.entity.js';
 import type { OrderState } from './order.events.js';
 import type { OrderQuery, PlaceOrder, UpdateOrder } from './orders.dto.js';
 import { OrdersRepository } from './orders.repository.js';
-import { type Placement, placeOrders, preparePlacement } from './place-orders.js';
+import { preparePlacement } from './place-orders.js';
+import { Placing } from './placing.js';
 import { previewOrder } from './preview.js';
 import type { PreviewResponse } from './preview.dto.js';
 
@@ -24,17 +26,17 @@ export class OrdersService {
     private readonly orders: OrdersRepository,
     private readonly history: History,
     private readonly writePath: WritePath,
+    private readonly placing: Placing,
     private readonly dataSource: DataSource,
   ) {}
 
-  /** Places one order: a list of one. */
+  /** Places one order; throws what `preparePlacement` and `placeOrders` answer. */
   async place(
     input: PlaceOrder,
     { access, origin }: Request,
     request: IdempotentRequest,
   ): Promise<Written<'order.placed'>> {
-    const write = { input: preparePlacement(input, access), origin, request };
-    return single(await this.writePath.writeAll<'order.placed', Placement>([write], placeOrders));
+    return this.placing.place({ input: preparePlacement(input, access), origin, request });
   }
 
   /** What an order would come to; throws what placing it now would, and stores nothing. */

@@ -1,9 +1,11 @@
 import { v7 as uuidv7 } from 'uuid';
 import { type Change, timeOfChange } from '../database/event.js';
+import { column } from '../database/statement.js';
 import type { Transaction } from '../database/transaction.js';
 import { type Access, forbidden, reaches } from '../http/access.js';
 import { invalid, Problem } from '../problems/problem.js';
-import { keepUsers } from '../users/users.repository.js';
+import { reachableUsers } from '../users/users.repository.js';
+import { insertOrders } from './insert-orders.js';
 import { type Amounts, priceLine, sumLines } from './money.js';
 import type { Order } from './order.entity.js';
 import { orderState } from './order.events.js';
@@ -49,19 +51,18 @@ export async function placeOrders(
   tx: Transaction,
   placements: readonly Placement[],
 ): Promise<(Change<'order.placed'> | Problem)[]> {
-  const known = await keepUsers(
-    tx,
-    placements.map(({ userId }) => userId),
-  );
-  const refusals = placements.map((placement) => refusalOf(placement, known));
   const orders = placements.map(toOrder);
+  const expected = placements.map((placement) => totalsRefusal(placement));
   const placed = await insertOrders(
     tx,
-    orders.filter((_, index) => refusals[index] === undefined),
+    orders.filter((_, index) => expected[index] === undefined),
   );
+  const refused = placements.filter((_, index) => !placed.has(orders[index]?.id ?? ''));
+  const known = refused.length > 0 ? await reachableUsers(tx, column(refused, 'userId')) : new Set<string>();
   return orders.map((order, index) => {
     if (placed.has(order.id)) return { action: 'order.placed', state: orderState(order) };
-    return refusals[index] ?? referenceTaken();
+    const placement = placements[index];
+    return (placement && refusalOf(placement, known)) ?? referenceTaken();
   });
 }
 
@@ -70,6 +71,11 @@ export function refusalOf(placement: Placement, known: ReadonlySet<string>): Pro
   if (!known.has(placement.userId)) {
     return invalid([{ pointer: '/userId', code: 'unknown', detail: 'There is no such user.' }]);
   }
+  return totalsRefusal(placement);
+}
+
+/** Why an order is not placed whatever the database holds: it comes to other totals than the caller expects. */
+function totalsRefusal(placement: Placement): Problem | undefined {
   const expected = placement.order.expectedTotalsHash?.toLowerCase();
   if (expected === undefined) return undefined;
   const current = totalsHash(placement);
@@ -84,41 +90,6 @@ export function referenceTaken(): Problem {
   return new Problem('already-exists', 'The user has an order with this reference.', {
     members: { field: 'reference' },
   });
-}
-
-/** Inserts the orders whose references are free, with their lines, and returns the ids of those orders. */
-async function insertOrders(tx: Transaction, orders: readonly Order[]): Promise<Set<string>> {
-  // Sorted, so that two transactions that give the same references cannot wait for each other.
-  const rows = await tx.query<{ id: string }[]>(
-    `INSERT INTO orders (id, version, user_id, reference, currency, status, payment_status, fulfillment_status,
-                         subtotal, discount, tax, shipping, total, paid, refunded, note, metadata,
-                         placed_at, created_at, updated_at)
-     SELECT id, version, "userId", reference, currency, status, "paymentStatus", "fulfillmentStatus",
-            subtotal, discount, tax, shipping, total, paid, refunded, note, metadata,
-            "placedAt", "createdAt", "updatedAt"
-       FROM json_to_recordset($1) AS placed (
-         id uuid, version integer, "userId" uuid, reference text, currency text, status text, "paymentStatus" text,
-         "fulfillmentStatus" text, subtotal bigint, discount bigint, tax bigint, shipping bigint, total bigint,
-         paid bigint, refunded bigint, note text, metadata jsonb, "placedAt" timestamptz, "createdAt" timestamptz,
-         "updatedAt" timestamptz)
-       ORDER BY "userId", reference
-     ON CONFLICT ON CONSTRAINT orders_reference_key DO NOTHING
-     RETURNING id`,
-    [JSON.stringify(orders)],
-  );
-  const placed = new Set(rows.map((row) => row.id));
-  await tx.query(
-    `INSERT INTO order_lines (order_id, order_version, position, sku, name, quantity, unit_price, discount_ppm,
-                              tax_ppm, subtotal, discount, tax, total)
-     SELECT "orderId", "orderVersion", position, sku, name, quantity, "unitPrice", "discountPpm",
-            "taxPpm", subtotal, discount, tax, total
-       FROM json_to_recordset($1) AS line (
-         "orderId" uuid, "orderVersion" integer, position integer, sku text, name text, quantity integer,
-         "unitPrice" bigint, "discountPpm" integer, "taxPpm" integer, subtotal bigint, discount bigint, tax bigint,
-         total bigint)`,
-    [JSON.stringify(orders.filter((order) => placed.has(order.id)).flatMap((order) => order.lines))],
-  );
-  return placed;
 }
 
 function toOrder({ userId, order, lines, amounts }: Placement): Order {

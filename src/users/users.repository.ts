@@ -10,14 +10,6 @@ export async function reachableUsers(tx: Transaction, ids: readonly string[]): P
   return findUsers(tx, ids, `AND status <> 'erased'`);
 }
 
-/**
- * The same, and none of them is erased before the transaction ends. The lock is the one that a row which refers to a
- * user takes anyway.
- */
-export async function keepUsers(tx: Transaction, ids: readonly string[]): Promise<Set<string>> {
-  return findUsers(tx, ids, `AND status <> 'erased' FOR KEY SHARE`);
-}
-
 async function findUsers(tx: Transaction, ids: readonly string[], which: string): Promise<Set<string>> {
   const rows = await tx.query<{ id: string }[]>(`SELECT id FROM users WHERE id = ANY($1::uuid[]) ${which}`, [
     ids,

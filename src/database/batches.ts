@@ -1,0 +1,88 @@
+import { unavailable } from '../problems/problem.js';
+
+/** How requests are put together. */
+interface BatchLimits<I> {
+  /** Batches under way at once. */
+  readonly inFlight: number;
+  /** What a batch weighs at most; one input alone may weigh more. */
+  readonly weight: number;
+  /** Inputs that may wait; more are refused. */
+  readonly waiting: number;
+  /** What an input weighs: 1 unless told. */
+  readonly weigh?: (input: I) => number;
+}
+
+interface Waiter<I, O> {
+  readonly input: I;
+  readonly resolve: (output: O) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Puts together what many requests ask for: inputs that arrive while as many batches as allowed are under way form the
+ * next. Nothing waits for company: a single input is a batch of one.
+ */
+export class Batches<I, O> {
+  private readonly queue: Waiter<I, O>[] = [];
+  private underWay = 0;
+  private scheduled = false;
+
+  /** `run` answers one output for each input, in their order; what it throws concerns all of them. */
+  constructor(
+    private readonly run: (inputs: readonly I[]) => Promise<readonly O[]>,
+    private readonly limits: BatchLimits<I>,
+  ) {}
+
+  /** Inputs that wait for a batch. */
+  get waiting(): number {
+    return this.queue.length;
+  }
+
+  /** The output for one input; throws what its batch throws, or `unavailable` when too many wait. */
+  add(input: I): Promise<O> {
+    if (this.queue.length >= this.limits.waiting) {
+      return Promise.reject(unavailable('Too many requests wait for the database.'));
+    }
+    return new Promise((resolve, reject) => {
+      this.queue.push({ input, resolve, reject });
+      this.schedule();
+    });
+  }
+
+  /** After what has arrived together was read from the sockets, so that it goes together. */
+  private schedule(): void {
+    if (this.scheduled || this.underWay >= this.limits.inFlight || this.queue.length === 0) return;
+    this.scheduled = true;
+    setImmediate(() => {
+      this.scheduled = false;
+      void this.start(this.take());
+      this.schedule();
+    });
+  }
+
+  private async start(batch: readonly Waiter<I, O>[]): Promise<void> {
+    this.underWay++;
+    try {
+      const outputs = await this.run(batch.map(({ input }) => input));
+      if (outputs.length !== batch.length) throw new Error('A batch owes one output for each input');
+      // Outputs may be undefined: what is there was counted.
+      batch.forEach(({ resolve }, index) => resolve(outputs[index] as O));
+    } catch (error) {
+      for (const { reject } of batch) reject(error);
+    } finally {
+      this.underWay--;
+      this.schedule();
+    }
+  }
+
+  /** The first of those that wait, as many as a batch holds. */
+  private take(): Waiter<I, O>[] {
+    const { weight, weigh } = this.limits;
+    let total = 0;
+    const end = this.queue.findIndex(({ input }, index) => {
+      total += weigh?.(input) ?? 1;
+      return index > 0 && total > weight;
+    });
+    return this.queue.splice(0, end === -1 ? this.queue.length : end);
+  }
+}
