@@ -2,6 +2,7 @@ import { Module } from '@nestjs/common';
 import { AuditController } from './audit.controller.js';
 import { AuditService } from './audit.service.js';
 import { Publisher } from './checkpoints/publisher.js';
+import { CurrentStates } from './current-states.js';
 import { History } from './history.js';
 import { Integrity } from './integrity/integrity.js';
 import { IntegrityController } from './integrity/integrity.controller.js';
@@ -17,6 +18,7 @@ import { Sealer } from './sealing/sealer.js';
   controllers: [AuditController, AuditProofsController, LogController, IntegrityController],
   providers: [
     AuditService,
+    CurrentStates,
     History,
     Integrity,
     LogIdentity,
@@ -26,6 +28,6 @@ import { Sealer } from './sealing/sealer.js';
     Sealer,
     SubjectChecks,
   ],
-  exports: [AuditService, History, Proofs, Publisher, Sealer, SubjectChecks],
+  exports: [AuditService, CurrentStates, History, Proofs, Publisher, Sealer, SubjectChecks],
 })
 export class AuditModule {}

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { CurrentStates } from '../audit/current-states.js';
 import { History, type Moment } from '../audit/history.js';
 import type { Origin } from '../database/event.js';
 import type { IdempotentRequest } from '../database/idempotency.js';
@@ -24,6 +25,7 @@ import type { PreviewResponse } from './preview.dto.js';
 export class OrdersService {
   constructor(
     private readonly orders: OrdersRepository,
+    private readonly states: CurrentStates,
     private readonly history: History,
     private readonly writePath: WritePath,
     private readonly placing: Placing,
@@ -48,7 +50,7 @@ export class OrdersService {
   async get(id: string, moment: Moment | undefined, access: Access): Promise<OrderState> {
     const order =
       moment === undefined
-        ? (await this.orders.find([id]))[0]
+        ? await this.states.get('order', id)
         : await this.history.stateAt('order', id, moment);
     if (order === undefined || !reaches(access, order.userId)) throw notFound();
     return order;

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { DataSource, In, Repository } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
+import { CurrentStates } from '../audit/current-states.js';
 import { type Origin, timeOfChange } from '../database/event.js';
 import type { IdempotentRequest } from '../database/idempotency.js';
 import { KeysetQuery, type SearchableList, type Slice } from '../database/keyset.js';
@@ -39,6 +40,7 @@ export class UsersService {
   constructor(
     private readonly dataSource: DataSource,
     @InjectRepository(User) private readonly users: Repository<User>,
+    private readonly states: CurrentStates,
     private readonly writePath: WritePath,
     private readonly hasher: PasswordHasher,
   ) {}
@@ -81,9 +83,9 @@ export class UsersService {
 
   /** The user as it is now; `not-found` when there is none that the caller may see. */
   async get(id: string, access: Access): Promise<UserState> {
-    const user = reaches(access, id) ? await this.users.findOneBy({ id }) : null;
-    if (user === null) throw notFound();
-    return userState(user);
+    const user = reaches(access, id) ? await this.states.get('user', id) : undefined;
+    if (user === undefined) throw notFound();
+    return user;
   }
 
   /** One page of users, newest first, and where the next one starts. */
