@@ -17,6 +17,7 @@ import { DatabaseModule } from './database/database.module.js';
 import { HealthModule } from './health/health.module.js';
 import { HttpModule } from './http/http.module.js';
 import { JsonBody } from './http/json-body.middleware.js';
+import { KnownParametersGuard } from './http/known-parameters.guard.js';
 import { AcceptGuard } from './http/negotiation.js';
 import { loggingOptions } from './http/logging.js';
 import { LimitsModule } from './limits/limits.module.js';
@@ -46,12 +47,14 @@ import { UsersModule } from './users/users.module.js';
     OrdersModule,
     PersonalDataModule,
   ],
-  // In this order: is there an answer that they accept, who is calling, how often, and may they.
+  // In this order: is there an answer that they accept, who is calling, how often, may they, and do they ask for what
+  // there is.
   providers: [
     { provide: APP_GUARD, useClass: AcceptGuard },
     { provide: APP_GUARD, useClass: IdentifyGuard },
     { provide: APP_GUARD, useClass: ThrottleGuard },
     { provide: APP_GUARD, useClass: AuthorizeGuard },
+    { provide: APP_GUARD, useClass: KnownParametersGuard },
   ],
 })
 export class AppModule implements NestModule {

@@ -9,28 +9,34 @@ import helmet from 'helmet';
 import { Logger } from 'nestjs-pino';
 import { AppModule } from './app.module.js';
 import type { ServiceConfig } from './config/config.js';
+import { AnsweringAdapter } from './http/answering-adapter.js';
 import { answerClientErrors } from './http/client-errors.js';
 import { serveDocs } from './http/docs-page.js';
 import { RequestLog } from './http/request-log.middleware.js';
 import { NDJSON } from './http/stream.js';
+import { TimeLimit } from './http/time-limit.js';
 
 /** The service, ready to listen. Throws when the database stays out of reach for half a minute. */
 export async function createApp(config: ServiceConfig): Promise<NestExpressApplication> {
-  const app = await NestFactory.create<NestExpressApplication>(AppModule.with(config), {
-    bodyParser: false,
-    abortOnError: false,
-    // Until the service's own logger is in place; the list of routes and modules is no news.
-    logger: new ConsoleLogger({ json: true, colors: false, logLevels: ['warn', 'error', 'fatal'] }),
-  });
+  const app = await NestFactory.create<NestExpressApplication>(
+    AppModule.with(config),
+    new AnsweringAdapter(),
+    {
+      bodyParser: false,
+      abortOnError: false,
+      // Until the service's own logger is in place; the list of routes and modules is no news.
+      logger: new ConsoleLogger({ json: true, colors: false, logLevels: ['warn', 'error', 'fatal'] }),
+    },
+  );
   // Entity tags are versions, made by the service; Express would hash every body.
   app.set('etag', false);
   app.set('trust proxy', config.TRUST_PROXY);
   // Without its limit of 1,000 the parser drops no parameter: one that is unknown must be refused.
   app.set('query parser', (query?: string) => parse(query ?? '', '&', '=', { maxKeys: 0 }));
 
-  const requestLog = app.get(RequestLog);
+  const [requestLog, timeLimit] = [app.get(RequestLog), app.get(TimeLimit)];
   app.use((request: Request, response: Response, next: NextFunction) => {
-    requestLog.use(request, response, next);
+    requestLog.use(request, response, () => timeLimit.use(request, response, next));
   });
   // A page served over plain HTTP must not send its requests elsewhere.
   app.use(helmet({ contentSecurityPolicy: { directives: { 'upgrade-insecure-requests': null } } }));

@@ -1,7 +1,8 @@
 import { Injectable } from '@nestjs/common';
-import { DataSource } from 'typeorm';
+import { DataSource, type EntityManager } from 'typeorm';
 import { Batches } from '../database/batches.js';
 import type { StateOf, SubjectType } from '../database/event.js';
+import type { Queryable } from '../database/snapshot.js';
 import { Statement } from '../database/statement.js';
 
 interface Wanted {
@@ -43,14 +44,22 @@ export class CurrentStates {
     return (await this.reads.add({ type, id })) as StateOf<Type> | undefined;
   }
 
-  /** The states of the subjects that there are, in the order of their ids. */
-  async find<Type extends SubjectType>(type: Type, ids: readonly string[]): Promise<StateOf<Type>[]> {
-    const states = await this.read(ids.map((id) => ({ type, id })));
+  /** The states of the subjects that there are, in the order of their ids; in a snapshot those of its moment. */
+  async find<Type extends SubjectType>(
+    type: Type,
+    ids: readonly string[],
+    on: Queryable | EntityManager = this.dataSource.manager,
+  ): Promise<StateOf<Type>[]> {
+    const wanted = ids.map((id) => ({ type, id }));
+    const states = await this.read(wanted, on);
     return states.filter((state) => state !== undefined) as StateOf<Type>[];
   }
 
-  private async read(wanted: readonly Wanted[]): Promise<unknown[]> {
-    const rows = await NEWEST_STATES.run(this.dataSource.manager, [wanted.map(({ id }) => id)]);
+  private async read(
+    wanted: readonly Wanted[],
+    on: Queryable | EntityManager = this.dataSource.manager,
+  ): Promise<unknown[]> {
+    const rows = await NEWEST_STATES.run(on, [wanted.map(({ id }) => id)]);
     const byId = new Map(rows.map((row) => [row.id, row]));
     return wanted.map(({ type, id }) => {
       const row = byId.get(id.toLowerCase());

@@ -2,17 +2,13 @@ import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/com
 import { Reflector } from '@nestjs/core';
 import type { Request } from 'express';
 import { declaredAccess, describePermission, forbidden, reachOf, unauthenticated } from '../http/access.js';
-import { SecurityEvents } from './security-events.js';
 
 /** Last of three guards: lets through who has the permission of the route, and says how far it reaches. */
 @Injectable()
 export class AuthorizeGuard implements CanActivate {
-  constructor(
-    private readonly reflector: Reflector,
-    private readonly events: SecurityEvents,
-  ) {}
+  constructor(private readonly reflector: Reflector) {}
 
-  async canActivate(context: ExecutionContext): Promise<true> {
+  canActivate(context: ExecutionContext): true {
     const access = declaredAccess(this.reflector, context.getHandler(), context.getClass());
     if (access === 'public' || access === 'optional') return true;
     const request = context.switchToHttp().getRequest<Request>();
@@ -21,7 +17,6 @@ export class AuthorizeGuard implements CanActivate {
     // Routes that declare nothing do not get through the start; should one ever, nobody may use it.
     const reach = access && reachOf(caller, access);
     if (reach === undefined) {
-      await this.events.recordDenial(request);
       throw forbidden(access && `You may not do this. ${describePermission(access)}`);
     }
     request.access = { ...caller, reach };

@@ -1,8 +1,9 @@
-import { type EntityManager, QueryFailedError } from 'typeorm';
+import { EntityManager, QueryFailedError } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
+import type { Queryable } from './snapshot.js';
 
 /** What node-postgres offers, be it the pool or one of its connections. */
-interface Queryable {
+interface Connection {
   query(query: {
     readonly name: string;
     readonly text: string;
@@ -21,9 +22,10 @@ export class Statement<R> {
     private readonly text: string,
   ) {}
 
-  /** Runs it in the open transaction, or on any connection of the pool where there is none. */
-  async run(on: EntityManager, values: readonly unknown[]): Promise<R[]> {
-    const connection = (await on.queryRunner?.connect()) as Queryable | undefined;
+  /** Runs it in the open transaction, in a snapshot, or on any connection of the pool. */
+  async run(on: EntityManager | Queryable, values: readonly unknown[]): Promise<R[]> {
+    if (!(on instanceof EntityManager)) return on.query<R[]>(this.text, [...values]);
+    const connection = (await on.queryRunner?.connect()) as Connection | undefined;
     const query = { name: this.name, text: this.text, values };
     const { rows } = await (connection ?? poolOf(on)).query(query).catch((error: unknown) => {
       // As the ORM tells it: of such an error the log leaves out what may be personal.
@@ -33,8 +35,8 @@ export class Statement<R> {
   }
 }
 
-function poolOf(manager: EntityManager): Queryable {
-  return (manager.dataSource.driver as PostgresDriver).master as Queryable;
+function poolOf(manager: EntityManager): Connection {
+  return (manager.dataSource.driver as PostgresDriver).master as Connection;
 }
 
 /** One member of each row, as the array that a statement takes for a column. */

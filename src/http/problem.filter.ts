@@ -28,17 +28,22 @@ export class ProblemFilter implements ExceptionFilter {
     const response = host.switchToHttp().getResponse<Response>();
     const problem = toProblem(error, request);
     if (problem.status >= 500) response.locals.error = error;
-    if (response.headersSent) {
-      // Too late for another answer: a broken stream must look broken.
-      response.destroy();
-      return;
-    }
-    response
-      .status(problem.status)
-      .set(problem.headers)
-      .type('application/problem+json')
-      .send(JSON.stringify(problem.toBody(request.id)));
+    answerProblem(problem, request, response);
   }
+}
+
+/** Answers with a problem; where another answer has begun, breaks it off. */
+export function answerProblem(problem: Problem, request: Request, response: Response): void {
+  if (response.headersSent) {
+    // Too late for another answer: a broken stream must look broken.
+    if (!response.writableEnded) response.destroy();
+    return;
+  }
+  response
+    .status(problem.status)
+    .set(problem.headers)
+    .type('application/problem+json')
+    .send(JSON.stringify(problem.toBody(request.id)));
 }
 
 function toProblem(error: unknown, request: Request): Problem {
