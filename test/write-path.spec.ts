@@ -592,8 +592,18 @@ describe('a list of placements', () => {
     expect([await countPlaced(note), await keysOf(scope)]).toEqual([none, []]);
   });
 
-  it('answers the empty list with an empty list', async () => {
-    expect(await placeAll(service, [])).toEqual([]);
+  it('goes on without one that the database refuses for a reason nobody foresaw', async () => {
+    const [note, key] = [randomUUID(), randomUUID()];
+    const broken = write({ note }, { key });
+    broken.input.lines.forEach((line) => Object.assign(line, { quantity: 0 }));
+    const results = await Promise.allSettled(
+      [write({ note }), broken, write({ note })].map((each) => service.app.get(Placing).place(each)),
+    );
+    expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+    expect(results[1]).toMatchObject({ reason: { driverError: { code: '23514' } } });
+    expect(await countPlaced(note)).toEqual({ orders: 2, events: 2, keys: 2 });
+    const [mended] = await placeAll(service, [write({ note }, { key })]);
+    expect(mended).toMatchObject({ replayed: false });
   });
 
   it('does not deadlock with a list in the opposite order, neither on keys nor on references', async () => {
