@@ -16,9 +16,9 @@ export class RefusalFilter extends ProblemFilter {
     const request = host.switchToHttp().getRequest<Request>();
     try {
       if (problem.code === 'forbidden' && request.caller) await this.events.recordDenial(request);
-      super.catch(problem, host);
+      await super.catch(problem, host);
     } catch (error) {
-      super.catch(error, host);
+      await super.catch(error, host);
     }
   }
 }

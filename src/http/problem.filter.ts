@@ -23,7 +23,7 @@ const HTTP_ERRORS: Readonly<Record<number, ProblemCode>> = {
 /** The one place where a failure becomes an answer: RFC 9457 for every error, whoever threw it. */
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
-  catch(error: unknown, host: ArgumentsHost): void {
+  catch(error: unknown, host: ArgumentsHost): void | Promise<void> {
     const request = host.switchToHttp().getRequest<Request>();
     const response = host.switchToHttp().getResponse<Response>();
     const problem = toProblem(error, request);
