@@ -44,17 +44,6 @@ export class CurrentStates {
     return (await this.reads.add({ type, id })) as StateOf<Type> | undefined;
   }
 
-  /** The states of the subjects that there are, in the order of their ids; in a snapshot those of its moment. */
-  async find<Type extends SubjectType>(
-    type: Type,
-    ids: readonly string[],
-    on: Queryable | EntityManager = this.dataSource.manager,
-  ): Promise<StateOf<Type>[]> {
-    const wanted = ids.map((id) => ({ type, id }));
-    const states = await this.read(wanted, on);
-    return states.filter((state) => state !== undefined) as StateOf<Type>[];
-  }
-
   private async read(
     wanted: readonly Wanted[],
     on: Queryable | EntityManager = this.dataSource.manager,

@@ -13,9 +13,9 @@ export class AnsweringAdapter extends ExpressAdapter {
   override reply(response: Response, answer: unknown, status?: number): unknown {
     // It took so long that the caller was told to come again.
     if (response.headersSent) return undefined;
-    if (answer instanceof StreamableFile) return super.reply(response, answer, status) as unknown;
     if (status !== undefined) response.statusCode = status;
     const body = describe(response, answer);
+    if (body instanceof StreamableFile) return super.reply(response, body, status) as unknown;
     if (body === undefined || typeof body === 'string') return response.send(body);
     const text = JSON.stringify(body);
     response.setHeader('Content-Type', 'application/json; charset=utf-8');

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { VerifiedTokens } from '../auth/verified-tokens.js';
-import type { Written } from '../database/write-path.js';
+import type { Written } from '../database/outcomes.js';
 import { UserChanges } from '../users/user-changes.js';
 
 /** Erasing a person. */
