@@ -1,3 +1,4 @@
+import cluster from 'node:cluster';
 import { resolve } from 'node:path';
 import { pino } from 'pino';
 import { type Config, readConfig, type ServiceConfig } from './config/config.js';
@@ -13,6 +14,9 @@ import {
 /** Where the embedded PostgreSQL and its secrets are kept. */
 const DATA_FOLDER = resolve('.ordo');
 
+/** Beside its pool a process has connections for exports and for sealing. */
+const SPARE_CONNECTIONS = 10;
+
 /** The whole life of the process, until it is told to stop or cannot go on; ends the process. */
 export async function run(toldToStop: Promise<unknown>): Promise<never> {
   try {
@@ -27,18 +31,38 @@ export async function run(toldToStop: Promise<unknown>): Promise<never> {
 
 async function live(toldToStop: Promise<unknown>): Promise<void> {
   const given = readConfig();
+  if (cluster.isWorker) {
+    const { askPrimary } = await import('./workers.js');
+    const { embeddedUrl, port = given.PORT } = await askPrimary();
+    await serveFrom({ ...given, PORT: port }, embeddedUrl, toldToStop);
+    return;
+  }
   const embedded = given.DATABASE_URL === undefined ? await startDatabase(given) : undefined;
   try {
-    const { serve } = await import('./serve.js');
-    await serve(await complete(given, embedded), toldToStop);
+    if (given.WORKERS === 1) {
+      await serveFrom(given, embedded?.serviceUrl, toldToStop);
+    } else {
+      const { superviseWorkers } = await import('./workers.js');
+      await superviseWorkers(given, embedded?.serviceUrl, toldToStop);
+    }
   } finally {
     await embedded?.stop();
   }
 }
 
+async function serveFrom(
+  given: Config,
+  embeddedUrl: string | undefined,
+  toldToStop: Promise<unknown>,
+): Promise<void> {
+  const { serve } = await import('./serve.js');
+  await serve(await complete(given, embeddedUrl), toldToStop);
+}
+
 async function startDatabase(config: Config): Promise<EmbeddedDatabase> {
   const logger = pino(lineFormat(config.LOG_LEVEL));
   const starting = startEmbeddedDatabase(DATA_FOLDER, {
+    maxConnections: Math.max(100, config.WORKERS * (config.DATABASE_POOL_SIZE + SPARE_CONNECTIONS)),
     log: (level, message) => {
       logger[level](message);
     },
@@ -47,7 +71,7 @@ async function startDatabase(config: Config): Promise<EmbeddedDatabase> {
   const [database, { migrate }] = await Promise.all([
     starting,
     import('./database/migrate.js'),
-    import('./serve.js'),
+    config.WORKERS === 1 ? import('./serve.js') : undefined,
   ]);
   try {
     await migrate(database.ownerUrl);
@@ -60,14 +84,14 @@ async function startDatabase(config: Config): Promise<EmbeddedDatabase> {
 }
 
 /** Fills in what the embedded database decides, and what is kept beside its data. */
-async function complete(given: Config, embedded: EmbeddedDatabase | undefined): Promise<ServiceConfig> {
+async function complete(given: Config, embeddedUrl: string | undefined): Promise<ServiceConfig> {
   const secret = given.ORDO_SECRET ?? (await keptSecret(DATA_FOLDER, 'ordo-secret'));
-  if (embedded === undefined)
+  if (embeddedUrl === undefined)
     return { ...given, DATABASE_URL: given.DATABASE_URL ?? '', ORDO_SECRET: secret };
   return {
     ...given,
     HOST: given.HOST ?? '127.0.0.1',
-    DATABASE_URL: embedded.serviceUrl,
+    DATABASE_URL: embeddedUrl,
     ORDO_SECRET: secret,
     AUDIT_SIGNING_KEY: given.AUDIT_SIGNING_KEY ?? [await keptSigningKey(DATA_FOLDER, 'audit-signing-key')],
     AUDIT_ORIGIN: given.AUDIT_ORIGIN ?? (await keptOrigin(DATA_FOLDER, 'audit-origin')),

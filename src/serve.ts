@@ -1,3 +1,4 @@
+import cluster from 'node:cluster';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import type { NestExpressApplication } from '@nestjs/platform-express';
@@ -11,7 +12,9 @@ import { createApp } from './create-app.js';
 import { refuseMightyLogin } from './database/login-rights.js';
 import { isDatabaseUnavailable, sqlState } from './database/sqlstate.js';
 import { shutDown } from './http/shutdown.js';
+import { listensOn, take } from './listening.js';
 import { MetricsServer } from './metrics/metrics-server.js';
+import { tellPort } from './workers.js';
 
 /** Serves until told to stop, then lets requests under way finish. Throws StartupError when a port is taken. */
 export async function serve(config: ServiceConfig, toldToStop: Promise<unknown>): Promise<void> {
@@ -26,30 +29,23 @@ export async function serve(config: ServiceConfig, toldToStop: Promise<unknown>)
 
 async function listen(app: NestExpressApplication, config: ServiceConfig): Promise<NestExpressApplication> {
   if (config.NODE_ENV === 'production') await refuseMightyLogin(app.get(DataSource)).catch(explain);
-  await take('METRICS_PORT', config.METRICS_PORT, () =>
-    app.get(MetricsServer).listen(config.METRICS_PORT, config.HOST),
-  );
+  // Those of workers are told together, by the primary.
+  if (!cluster.isWorker) {
+    await take('METRICS_PORT', config.METRICS_PORT, () =>
+      app.get(MetricsServer).listen(config.METRICS_PORT, config.HOST),
+    );
+  }
   const server = app.getHttpServer();
-  await take('PORT', config.PORT, () => once(server.listen(config.PORT, config.HOST), 'listening'));
+  // The system spreads connections over workers. With the primary handing them on, those would hang for ever that it hands
+  // to one which dies.
+  const where = { port: config.PORT, host: config.HOST, reusePort: cluster.isWorker };
+  await take('PORT', config.PORT, () => once(server.listen(where), 'listening'));
   // Not before the ports are ours: a password that is made is told once.
   await app.get(FirstAdmin).ensure().catch(explain);
   const { port } = server.address() as AddressInfo;
-  app.get(Logger).log(`Ordo listens on http://localhost:${port}; try it at http://localhost:${port}/docs`);
+  if (cluster.isWorker) tellPort(port);
+  else app.get(Logger).log(listensOn(port));
   return app;
-}
-
-/** Listens; where that fails, says in one line what to do about it. */
-async function take(variable: string, port: number, listenOn: () => Promise<unknown>): Promise<void> {
-  try {
-    await listenOn();
-  } catch (error) {
-    const code = errorCode(error);
-    if (code === undefined) throw error;
-    if (code === 'EADDRINUSE') {
-      throw new StartupError(`Port ${port} is taken by another program: set ${variable} to a free one`);
-    }
-    throw new StartupError(`Port ${port} cannot be listened on (${code}): look at ${variable} and HOST`);
-  }
 }
 
 /** A database that cannot be used is told in one line. */

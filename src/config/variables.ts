@@ -129,6 +129,11 @@ export const variables = {
     description: 'Hours for which an idempotency key is remembered.',
     default: 72,
   }),
+  WORKERS: integer(1, 64, {
+    description:
+      'Processes that share the port, on Linux and FreeBSD: as many as there are cores to spare. In Kubernetes 1, and more pods.',
+    default: 1,
+  }),
   SHUTDOWN_DELAY_MS: integer(0, 600_000, {
     description: 'Milliseconds to go on serving, not ready, after SIGTERM before the listener closes.',
     default: 0,

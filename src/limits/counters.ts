@@ -42,7 +42,10 @@ export class Counters implements OnModuleInit, OnApplicationShutdown {
   /** Waits for the first answer of Redis, but not for one that does not come. */
   async onModuleInit(): Promise<void> {
     await this.redis?.connect();
-    if (this.redis === undefined && this.config.get('NODE_ENV', { infer: true }) === 'production') {
+    const mayBeSeveral =
+      this.config.get('NODE_ENV', { infer: true }) === 'production' ||
+      this.config.get('WORKERS', { infer: true }) > 1;
+    if (this.redis === undefined && mayBeSeveral) {
       this.logger.warn('Rate limits are counted per process: set REDIS_URL where there are several');
     }
   }

@@ -1,14 +1,18 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
-import { Metrics } from './metrics.js';
+import type { OnApplicationShutdown } from '@nestjs/common';
+
+/** What is measured, in the format that `contentType` names. */
+interface Source {
+  readonly contentType: string;
+  metrics(): Promise<string>;
+}
 
 /** Serves `GET /metrics` in Prometheus' text format on a port of its own, away from the API's clients. */
-@Injectable()
 export class MetricsServer implements OnApplicationShutdown {
   private readonly server: Server;
 
-  constructor(private readonly metrics: Metrics) {
+  constructor(private readonly source: Source) {
     this.server = createServer((request, response) => {
       this.answer(request, response).catch(() => response.writeHead(500).end());
     });
@@ -21,6 +25,10 @@ export class MetricsServer implements OnApplicationShutdown {
   }
 
   onApplicationShutdown(): void {
+    this.close();
+  }
+
+  close(): void {
     this.server.close();
     this.server.closeAllConnections();
   }
@@ -30,7 +38,7 @@ export class MetricsServer implements OnApplicationShutdown {
       response.writeHead(404).end();
       return;
     }
-    const text = await this.metrics.registry.metrics();
-    response.writeHead(200, { 'Content-Type': this.metrics.registry.contentType }).end(text);
+    const text = await this.source.metrics();
+    response.writeHead(200, { 'Content-Type': this.source.contentType }).end(text);
   }
 }

@@ -1,5 +1,6 @@
+import cluster from 'node:cluster';
 import { Injectable } from '@nestjs/common';
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { AggregatorRegistry, collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { DataSource } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 
@@ -31,14 +32,20 @@ export class Metrics {
 
   constructor(dataSource: DataSource) {
     collectDefaultMetrics({ register: this.registry });
+    if (cluster.isWorker) {
+      // Makes it answer the primary, which tells what all workers have measured.
+      new AggregatorRegistry();
+      AggregatorRegistry.setRegistries(this.registry);
+    }
     this.registry.registerMetric(poolGauge(dataSource));
   }
 
-  /** Adds a gauge that is read whenever metrics are asked for. */
-  watch(name: string, help: string, read: () => number): void {
+  /** Adds a gauge that is read whenever metrics are asked for; `aggregator` makes one of those of several workers. */
+  watch(name: string, help: string, read: () => number, aggregator: 'sum' | 'max' = 'sum'): void {
     const gauge: Gauge = new Gauge({
       name,
       help,
+      aggregator,
       registers: [this.registry],
       collect: () => gauge.set(read()),
     });

@@ -47,16 +47,19 @@ export class Publisher extends BackgroundWork {
       'audit_log_checkpoint_size',
       'Leaves in the newest checkpoint',
       () => this.newest?.size ?? NaN,
+      'max',
     );
     metrics.watch(
       'audit_log_checkpoint_timestamp_seconds',
       'When the newest checkpoint was published, in Unix time',
       () => this.newest?.seconds ?? NaN,
+      'max',
     );
     metrics.watch(
       'audit_log_refuses_to_sign',
       '1 while no checkpoint is signed because the log contradicts an earlier one',
       () => (this.isContradicted ? 1 : 0),
+      'max',
     );
   }
 

@@ -32,7 +32,7 @@ export class Sealer extends BackgroundWork {
       'Times that another process was sealing or had been faster',
     );
     const watch = (name: string, help: string, read: (backlog: Backlog) => number) => {
-      metrics.watch(`audit_log_${name}`, help, () => (this.backlog ? read(this.backlog) : NaN));
+      metrics.watch(`audit_log_${name}`, help, () => (this.backlog ? read(this.backlog) : NaN), 'max');
     };
     watch('unsealed_events', 'Events without a leaf, at most', ({ unsealed }) => unsealed);
     watch('oldest_unsealed_seconds', 'Age of the oldest event without a leaf', () => this.oldestSeconds);
