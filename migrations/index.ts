@@ -10,6 +10,7 @@ import { OrderLifeCycle1795305600008 } from './1795305600008-order-life-cycle.js
 import { ListIndexes1795305600009 } from './1795305600009-list-indexes.js';
 import { AuditLog1795305600011 } from './1795305600011-audit-log.js';
 import { Erasure1795305600012 } from './1795305600012-erasure.js';
+import { LinesByTheirOrder1795305600013 } from './1795305600013-lines-by-their-order.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -25,4 +26,5 @@ export const migrations = [
   ListIndexes1795305600009,
   AuditLog1795305600011,
   Erasure1795305600012,
+  LinesByTheirOrder1795305600013,
 ];

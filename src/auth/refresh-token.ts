@@ -1,4 +1,4 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHash, type KeyObject, randomBytes, timingSafeEqual } from 'node:crypto';
 import { parse as uuidBytes, stringify as uuidText } from 'uuid';
 import { authenticate } from '../http/keys.js';
 
@@ -18,12 +18,12 @@ export class RefreshToken {
   ) {}
 
   /** The first token of a session. */
-  static first(key: Buffer, sessionId: string): RefreshToken {
+  static first(key: KeyObject, sessionId: string): RefreshToken {
     return RefreshToken.make(key, sessionId, randomBytes(SECRET_BYTES));
   }
 
   /** The token that the text is, undefined when we never made it. */
-  static parse(key: Buffer, text: string): RefreshToken | undefined {
+  static parse(key: KeyObject, text: string): RefreshToken | undefined {
     if (text.length !== LENGTH) return undefined;
     const bytes = Buffer.from(text, 'base64url');
     const id = bytes.subarray(0, ID_BYTES);
@@ -34,7 +34,7 @@ export class RefreshToken {
   }
 
   /** The token that this one is exchanged for, always the same: nothing but hashes need be stored to repeat an answer. */
-  successor(key: Buffer): RefreshToken {
+  successor(key: KeyObject): RefreshToken {
     return RefreshToken.make(key, this.sessionId, authenticate(key, ['successor', this.text]));
   }
 
@@ -43,7 +43,7 @@ export class RefreshToken {
     return createHash('sha256').update(this.text).digest();
   }
 
-  private static make(key: Buffer, sessionId: string, secret: Buffer): RefreshToken {
+  private static make(key: KeyObject, sessionId: string, secret: Buffer): RefreshToken {
     const id = Buffer.from(uuidBytes(sessionId));
     return new RefreshToken(
       sessionId,
@@ -52,6 +52,6 @@ export class RefreshToken {
   }
 }
 
-function tagOf(key: Buffer, id: Buffer, secret: Buffer): Buffer {
+function tagOf(key: KeyObject, id: Buffer, secret: Buffer): Buffer {
   return authenticate(key, ['tag', id.toString('hex'), secret.toString('hex')]).subarray(0, TAG_BYTES);
 }

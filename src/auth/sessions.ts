@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import { DataSource } from 'typeorm';
@@ -41,7 +42,7 @@ const SESSIONS: SearchableList = {
 /** Sessions of users: begun by a sign-in, kept up by refresh tokens, ended for good. */
 @Injectable()
 export class Sessions {
-  private readonly key: Buffer;
+  private readonly key: KeyObject;
 
   constructor(
     private readonly dataSource: DataSource,

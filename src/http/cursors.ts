@@ -1,4 +1,4 @@
-import { timingSafeEqual } from 'node:crypto';
+import { type KeyObject, timingSafeEqual } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import type { ServiceConfig } from '../config/config.js';
@@ -18,7 +18,7 @@ export interface Page<T> {
 /** Opaque cursors: a position in a list, authenticated together with the list's name and filters. */
 @Injectable()
 export class Cursors {
-  private readonly key: Buffer;
+  private readonly key: KeyObject;
 
   constructor(config: ConfigService<ServiceConfig, true>) {
     this.key = deriveKey(config.get('ORDO_SECRET', { infer: true }), 'cursor');

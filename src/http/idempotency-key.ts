@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import { createParamDecorator, type ExecutionContext, Injectable, type PipeTransform } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import type { Request } from 'express';
@@ -16,7 +17,7 @@ interface KeyedRequest {
 /** Turns the Idempotency-Key header and the request it came with into what the write path remembers. */
 @Injectable()
 export class IdempotencyKeyPipe implements PipeTransform<KeyedRequest, IdempotentRequest | undefined> {
-  private readonly key: Buffer;
+  private readonly key: KeyObject;
 
   constructor(config: ConfigService<ServiceConfig, true>) {
     this.key = deriveKey(config.get('ORDO_SECRET', { infer: true }), 'fingerprint');

@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import { Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import { PinoLogger } from 'nestjs-pino';
@@ -24,7 +25,7 @@ const NOTHING: Count = { hits: 0, msLeft: 0 };
  */
 @Injectable()
 export class Counters implements OnModuleInit, OnApplicationShutdown {
-  private readonly key: Buffer;
+  private readonly key: KeyObject;
   private readonly redis: RedisStore | undefined;
   private readonly memory = new Map<string, MemoryLimiter>();
   private fallbacks: Counter | undefined;
