@@ -12,6 +12,7 @@ import type { ServiceConfig } from './config/config.js';
 import { AnsweringAdapter } from './http/answering-adapter.js';
 import { answerClientErrors } from './http/client-errors.js';
 import { serveDocs } from './http/docs-page.js';
+import { Overload } from './http/overload.js';
 import { RequestLog } from './http/request-log.middleware.js';
 import { NDJSON } from './http/stream.js';
 import { TimeLimit } from './http/time-limit.js';
@@ -34,9 +35,11 @@ export async function createApp(config: ServiceConfig): Promise<NestExpressAppli
   // Without its limit of 1,000 the parser drops no parameter: one that is unknown must be refused.
   app.set('query parser', (query?: string) => parse(query ?? '', '&', '=', { maxKeys: 0 }));
 
-  const [requestLog, timeLimit] = [app.get(RequestLog), app.get(TimeLimit)];
+  const [overload, requestLog, timeLimit] = [app.get(Overload), app.get(RequestLog), app.get(TimeLimit)];
   app.use((request: Request, response: Response, next: NextFunction) => {
-    requestLog.use(request, response, () => timeLimit.use(request, response, next));
+    overload.use(request, response, () => {
+      requestLog.use(request, response, () => timeLimit.use(request, response, next));
+    });
   });
   // A page served over plain HTTP must not send its requests elsewhere.
   app.use(helmet({ contentSecurityPolicy: { directives: { 'upgrade-insecure-requests': null } } }));

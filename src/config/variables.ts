@@ -117,6 +117,10 @@ export const variables = {
     shown: 'each process counts for itself',
     default: undefined,
   }),
+  MAX_CONCURRENT_REQUESTS: integer(1, 100_000, {
+    description: 'Requests that one process works on at once; more are refused with 503 at once.',
+    default: 500,
+  }),
   REQUEST_TIMEOUT_MS: integer(100, 600_000, {
     description: 'Milliseconds after which a request is answered with 504.',
     default: 30_000,

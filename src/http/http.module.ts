@@ -4,6 +4,7 @@ import { ContractPipe } from './contract.pipe.js';
 import { Cursors } from './cursors.js';
 import { Drain } from './drain.js';
 import { IdempotencyKeyPipe } from './idempotency-key.js';
+import { Overload } from './overload.js';
 import { ProblemFilter } from './problem.filter.js';
 import { ProblemsController } from './problems.controller.js';
 import { RequestLog } from './request-log.middleware.js';
@@ -17,11 +18,12 @@ import { TimeLimit } from './time-limit.js';
     Cursors,
     Drain,
     IdempotencyKeyPipe,
+    Overload,
     RequestLog,
     TimeLimit,
     { provide: APP_FILTER, useClass: ProblemFilter },
     { provide: APP_PIPE, useClass: ContractPipe },
   ],
-  exports: [Cursors, Drain, IdempotencyKeyPipe, RequestLog, TimeLimit],
+  exports: [Cursors, Drain, IdempotencyKeyPipe, Overload, RequestLog, TimeLimit],
 })
 export class HttpModule {}

@@ -55,7 +55,8 @@ function takesBody(request: Request): boolean {
   return request.method !== 'GET' && request.method !== 'HEAD';
 }
 
-function carriesBody(request: Request): boolean {
+/** Whether the request announces a body, of whatever size. */
+export function carriesBody(request: Request): boolean {
   return request.headers['transfer-encoding'] !== undefined || Number(request.get('content-length')) > 0;
 }
 

@@ -25,8 +25,7 @@ export class RequestLog implements NestMiddleware {
 
   use(request: Request, response: Response, next: NextFunction): void {
     const start = performance.now();
-    const given = request.get('x-request-id');
-    request.id = given !== undefined && isUuid(given) ? given.toLowerCase() : uuidv7();
+    request.id = requestIdOf(request);
     request.actor = ANONYMOUS;
     response.set('X-Request-Id', request.id);
     if (this.drain.isDraining) response.set('Connection', 'close');
@@ -56,6 +55,12 @@ export class RequestLog implements NestMiddleware {
     else if (line.route.startsWith('/health/')) this.logger.debug(line, 'request');
     else this.logger.info(line, 'request');
   }
+}
+
+/** The id that the client gives its request, or else a new one. */
+export function requestIdOf(request: Request): string {
+  const given = request.get('x-request-id');
+  return given !== undefined && isUuid(given) ? given.toLowerCase() : uuidv7();
 }
 
 /** The pattern of the route, as OpenAPI writes it. */
