@@ -14,9 +14,10 @@ const steps = {
   build: ['scripts/build-if-stale.mjs'],
   openapi: ['dist/src/cli/openapi.js', '--check'],
   readme: ['scripts/check-readme.mjs', '--check'],
+  sql: ['scripts/check-sql.mjs'],
 };
 
-const onDist = ['openapi', 'readme'];
+const onDist = ['openapi', 'readme', 'sql'];
 
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(steps);
 const unknown = wanted.filter((name) => !Object.hasOwn(steps, name));
