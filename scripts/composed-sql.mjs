@@ -5,10 +5,9 @@ import { eventsThatFit } from '../dist/src/audit/audit.service.js';
 import { ApiKeys } from '../dist/src/auth/api-keys/api-keys.service.js';
 import { apiKeyCheck } from '../dist/src/auth/api-keys/api-key.integrity.js';
 import { Sessions } from '../dist/src/auth/sessions.js';
-import { OrderExports } from '../dist/src/orders/export.js';
 import { insertOrders } from '../dist/src/orders/insert-orders.js';
 import { orderCheck } from '../dist/src/orders/order.integrity.js';
-import { searchOrders } from '../dist/src/orders/orders.repository.js';
+import { OrdersRepository, searchOrders } from '../dist/src/orders/orders.repository.js';
 import { userCheck } from '../dist/src/users/user.integrity.js';
 import { usersThatFit } from '../dist/src/users/users.service.js';
 
@@ -26,9 +25,11 @@ export const composers = {
   'src/auth/sessions.ts': (tx) => on(tx, Sessions).list(ID, LIMIT),
   'src/database/keyset-search.ts': (tx) => search(tx, searchOrders),
   'src/database/keyset.ts': (tx) => search(tx, searchOrders),
-  'src/orders/export.ts': (tx) => on(tx, OrderExports).find(tx, [ID]),
   'src/orders/insert-orders.ts': (tx) => insertOrders(tx, [{ lines: [{}] }]),
-  'src/orders/orders.repository.ts': (tx) => search(tx, searchOrders),
+  'src/orders/orders.repository.ts': async (tx) => {
+    await search(tx, searchOrders);
+    await new OrdersRepository(tx.dataSource).find([ID], tx);
+  },
   'src/users/users.service.ts': (tx) => search(tx, usersThatFit),
 };
 

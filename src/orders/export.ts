@@ -1,17 +1,13 @@
 import { Injectable } from '@nestjs/common';
-import { DataSource } from 'typeorm';
 import { type Queryable, Snapshots } from '../database/snapshot.js';
 import { WritePath } from '../database/write-path.js';
 import { unavailable } from '../problems/problem.js';
 import { csvHeader, csvRows } from './csv.js';
 import type { ExportedOrder, OrderExportQuery } from './export.dto.js';
 import { commanderOf } from './locked-order.js';
-import { Order, OrderLine } from './order.entity.js';
-import { orderState } from './order.events.js';
 import { toResponse } from './order.response.dto.js';
-import { searchOrders } from './orders.repository.js';
+import { OrdersRepository, searchOrders } from './orders.repository.js';
 import type { Request } from './orders.service.js';
-import { findPostings } from './postings.js';
 
 declare module '../database/event.js' {
   interface Occurrences {
@@ -19,8 +15,6 @@ declare module '../database/event.js' {
     'order.exported': null;
   }
 }
-
-type Row = Order & Pick<ExportedOrder, 'customer'>;
 
 /** Orders that are read, and held in memory, at once: one can have a hundred kilobytes. */
 const PAGE = 100;
@@ -40,7 +34,7 @@ export class OrderExports {
   private underWay = 0;
 
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly orders: OrdersRepository,
     private readonly snapshots: Snapshots,
     private readonly writePath: WritePath,
   ) {}
@@ -97,27 +91,18 @@ export class OrderExports {
     } while (after !== undefined);
   }
 
-  /** The orders with these ids and whose they are, newest first; without entities, which cost more than all the rest. */
+  /** The orders with these ids and whose they are, newest first. */
   private async find(snapshot: Queryable, ids: readonly string[]) {
-    if (ids.length === 0) return [];
-    const rows = await snapshot.query<Row[]>(
-      `SELECT ${this.columnsOf(Order, (column, member) => `orders.${column} AS "${member}"`)},
-              json_build_object('email', users.email, 'name', users.name) AS customer,
-              (SELECT json_agg(json_build_object(${this.columnsOf(OrderLine, (column, member) => `'${member}', ${column}`)}))
-                 FROM order_lines WHERE order_id = orders.id) AS lines
-         FROM orders JOIN users ON users.id = orders.user_id
-        WHERE orders.id = ANY($1::uuid[])
-        ORDER BY orders.id DESC`,
-      [ids],
+    const orders = await this.orders.find(ids, snapshot);
+    const users = await snapshot.query<(ExportedOrder['customer'] & { readonly id: string })[]>(
+      `SELECT id, email, name FROM users WHERE id = ANY($1::uuid[])`,
+      [orders.map(({ userId }) => userId)],
     );
-    const changed = rows.filter(({ version }) => version > 1).map(({ id }) => id);
-    const postings = await findPostings(snapshot, changed);
-    return rows.map(({ customer, ...row }) => ({ customer, state: orderState(row, postings.get(row.id)) }));
-  }
-
-  private columnsOf(entity: new () => object, write: (column: string, member: string) => string): string {
-    const { columns } = this.dataSource.getMetadata(entity);
-    return columns.map(({ databaseName, propertyName }) => write(databaseName, propertyName)).join(', ');
+    const customers = new Map(users.map(({ id, ...customer }) => [id, customer]));
+    return orders.flatMap((state) => {
+      const customer = customers.get(state.userId);
+      return customer === undefined ? [] : [{ state, customer }];
+    });
   }
 }
 
