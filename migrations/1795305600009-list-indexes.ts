@@ -1,7 +1,7 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /**
- * What the lists are searched by (docs/adr/0008). Most are partial: they leave out what almost every row has, above all
+ * What the lists are searched by (docs/adr/0015). Most are partial: they leave out what almost every row has, above all
  * what a row is born with, so that placing an order or registering a user writes nothing into them.
  *
  * IF NOT EXISTS: on a large table the index is built before, with CONCURRENTLY, as CONTRIBUTING tells.
