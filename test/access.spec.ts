@@ -88,6 +88,7 @@ const expected: Record<string, string> = {
   OrderCommands_fulfill: '401 403 403 200 403 200 403 200 orders:write',
   Orders_events: '401 200 404 200 403 200 403 200 orders:read',
 
+  AuditExport_export: '401 403 403 403 200 200 403 200 audit:read',
   Audit_list: '401 403 403 403 200 200 403 200 audit:read',
   Integrity_check: '401 403 403 403 200 200 403 200 audit:read',
   Audit_get: '401 403 403 403 200 200 403 200 audit:read',

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { EXAMPLE_IDS, EXAMPLE_KEY } from '../src/http/examples.js';
-import { untilSealed } from './support/log-client.js';
+import { sealedUpTo, untilSealed } from './support/log-client.js';
 import { signIn } from './support/people.js';
 import { orderThatTakes } from './support/samples.js';
 import { ADMIN_EMAIL, ADMIN_PASSWORD, startService, type TestService } from './support/service.js';
@@ -76,7 +76,8 @@ it('every example of the contract works, once ids, tokens and addresses that exi
       operation.parameters.find((each) => each.name === name)?.schema.example?.toString();
     const query = operation.parameters.filter((each) => each.in === 'query' && each.required);
     const filled = fill(path.replace(/\{(\w+)\}/g, (_, name: string) => example(name) ?? ''));
-    // An event that was just made is provable soon.
+    // There is a checkpoint soon, and an event that was just made is provable.
+    if (path.endsWith('/events/export')) await sealedUpTo(service, 1);
     if (path.endsWith('/proof')) await untilSealed(() => service.send('get', filled));
     const request = service
       .as(accessToken)
@@ -146,6 +147,7 @@ it('every example of the contract works, once ids, tokens and addresses that exi
     OrderCommands_refund: 200,
     OrderCommands_fulfill: 200,
     Orders_events: 200,
+    AuditExport_export: 200,
     Audit_list: 200,
     Audit_get: 200,
     AuditProofs_proof: 200,

@@ -19,6 +19,9 @@ export class AuditController {
   @Get()
   @Operation({
     summary: 'List events of all subjects, newest first',
+    description:
+      'With several filters a page can be shorter than `limit` and yet have a next one: follow `nextCursor` until it ' +
+      'is null.',
     answer: AuditEventResponse,
     page: true,
     query: true,

@@ -1,4 +1,4 @@
-import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { ApiProperty, ApiPropertyOptional, OmitType } from '@nestjs/swagger';
 import { IsOptional, IsUUID, Matches } from 'class-validator';
 import { PageQuery } from '../http/page.dto.js';
 import { IsInstant } from '../http/validators.js';
@@ -39,6 +39,9 @@ export class AuditQuery extends PageQuery {
   @IsInstant()
   to?: string;
 }
+
+/** The filters of the list. */
+export class AuditFilters extends OmitType(AuditQuery, ['limit', 'cursor'] as const) {}
 
 class SubjectResponse {
   @ApiProperty({ example: 'order' })

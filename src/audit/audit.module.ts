@@ -3,6 +3,8 @@ import { AuditController } from './audit.controller.js';
 import { AuditService } from './audit.service.js';
 import { Publisher } from './checkpoints/publisher.js';
 import { CurrentStates } from './current-states.js';
+import { AuditExportController } from './export/audit-export.controller.js';
+import { AuditExports } from './export/audit-export.js';
 import { History } from './history.js';
 import { Integrity } from './integrity/integrity.js';
 import { IntegrityController } from './integrity/integrity.controller.js';
@@ -15,8 +17,16 @@ import { PublishedLog } from './serving/published-log.js';
 import { Sealer } from './sealing/sealer.js';
 
 @Module({
-  controllers: [AuditController, AuditProofsController, LogController, IntegrityController],
+  // Paths without an id come before those with one.
+  controllers: [
+    AuditExportController,
+    AuditController,
+    AuditProofsController,
+    LogController,
+    IntegrityController,
+  ],
   providers: [
+    AuditExports,
     AuditService,
     CurrentStates,
     History,

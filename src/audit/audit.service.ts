@@ -3,9 +3,10 @@ import { DataSource } from 'typeorm';
 import { MAX } from 'uuid';
 import { KeysetQuery, type SearchableList, type Slice } from '../database/keyset.js';
 import { notFound } from '../problems/problem.js';
-import type { AuditEventResponse, AuditQuery } from './audit.dto.js';
+import type { AuditEventResponse, AuditFilters, AuditQuery } from './audit.dto.js';
 
-interface Row {
+/** What an event is answered from. */
+export interface EventRow {
   readonly entry: Buffer;
   readonly leaf_hash: Buffer;
 }
@@ -28,7 +29,7 @@ const EVENTS: SearchableList = {
 };
 
 /** The events that fit the query. */
-export function eventsThatFit(query: AuditQuery): KeysetQuery {
+export function eventsThatFit(query: AuditFilters): KeysetQuery {
   return new KeysetQuery(EVENTS)
     .equal('subject_id', query.subjectId, '?::uuid')
     .equal('actor_id', query.actorId, '?::uuid')
@@ -70,7 +71,7 @@ export class AuditService {
   private async *all(condition: string, id: string): AsyncGenerator<readonly AuditEventResponse[]> {
     let last: AuditEventResponse | undefined;
     do {
-      const rows = await this.dataSource.query<Row[]>(
+      const rows = await this.dataSource.query<EventRow[]>(
         `SELECT entry, leaf_hash FROM audit_events WHERE ${condition} AND id < $2 ORDER BY id DESC LIMIT ${PART}`,
         [id, last?.id ?? MAX],
       );
@@ -81,7 +82,7 @@ export class AuditService {
   }
 
   private async findAll(ids: readonly string[]): Promise<AuditEventResponse[]> {
-    const rows = await this.dataSource.query<Row[]>(
+    const rows = await this.dataSource.query<EventRow[]>(
       `SELECT entry, leaf_hash FROM audit_events WHERE id = ANY($1::uuid[]) ORDER BY id DESC`,
       [ids],
     );
@@ -89,7 +90,8 @@ export class AuditService {
   }
 }
 
-function toResponse(row: Row): AuditEventResponse {
+/** The event as its entry tells it. */
+export function toResponse(row: EventRow): AuditEventResponse {
   const { id, at, actor, action, subject, requestId, stateHash } = JSON.parse(
     row.entry.toString(),
   ) as AuditEventResponse;

@@ -16,7 +16,9 @@ import { type MediaType, Produces } from './negotiation.js';
 import { ProblemBody } from './problem.dto.js';
 import { problemResponses, text } from './problem-responses.js';
 
-type Schema = { readonly $ref: string } | { readonly type: string; readonly description: string };
+type Reference = { readonly $ref: string };
+type Schema =
+  Reference | { readonly oneOf: Reference[] } | { readonly type: string; readonly description: string };
 
 /** What a route takes and answers, for the OpenAPI document and for the checks that follow from it. */
 interface OperationOptions {

@@ -48,3 +48,12 @@ async function* handOver(
     throw error;
   }
 }
+
+/** The texts, of which the first has been asked for already: whoever does so learns of a failure before anything is sent. */
+export async function* startingWith(
+  first: IteratorResult<string, void>,
+  texts: AsyncGenerator<string, void>,
+): AsyncGenerator<string> {
+  if (first.done !== true) yield first.value;
+  yield* texts;
+}

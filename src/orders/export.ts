@@ -1,7 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { type Queryable, Snapshots } from '../database/snapshot.js';
 import { WritePath } from '../database/write-path.js';
-import { unavailable } from '../problems/problem.js';
+import { AtOnce } from '../http/at-once.js';
+import { startingWith } from '../http/stream.js';
 import { csvHeader, csvRows } from './csv.js';
 import type { ExportedOrder, OrderExportQuery } from './export.dto.js';
 import { commanderOf } from './locked-order.js';
@@ -20,8 +21,6 @@ declare module '../database/event.js' {
 const PAGE = 100;
 /** Characters that are handed over at once. */
 const PART = 65_536;
-const MOST_AT_ONCE = 2;
-const RETRY_AFTER_SECONDS = 10;
 
 const writers = {
   ndjson: { head: '', write: (order: ExportedOrder) => `${JSON.stringify(order)}\n` },
@@ -31,7 +30,7 @@ const writers = {
 /** Exports of orders, at most two at once in this process. */
 @Injectable()
 export class OrderExports {
-  private underWay = 0;
+  private readonly atOnce = new AtOnce(2, 'exports');
 
   constructor(
     private readonly orders: OrdersRepository,
@@ -50,21 +49,15 @@ export class OrderExports {
     signal: AbortSignal,
     send: (texts: AsyncIterable<string>) => Promise<void>,
   ): Promise<void> {
-    if (this.underWay >= MOST_AT_ONCE) {
-      throw unavailable(`${MOST_AT_ONCE} exports are under way already.`, RETRY_AFTER_SECONDS);
-    }
-    this.underWay += 1;
-    try {
-      await this.snapshots.read(signal, async (snapshot) => {
+    await this.atOnce.run(() =>
+      this.snapshots.read(signal, async (snapshot) => {
         const texts = this.texts(snapshot, query, access);
         const first = await texts.next();
         const occurrence = { action: 'order.exported', subjectId: null } as const;
         await this.writePath.record(origin, () => Promise.resolve({ occurrence, result: undefined }));
         await send(startingWith(first, texts));
-      });
-    } finally {
-      this.underWay -= 1;
-    }
+      }),
+    );
   }
 
   private async *texts(
@@ -104,12 +97,4 @@ export class OrderExports {
       return customer === undefined ? [] : [{ state, customer }];
     });
   }
-}
-
-async function* startingWith(
-  first: IteratorResult<string, void>,
-  texts: AsyncGenerator<string, void>,
-): AsyncGenerator<string> {
-  if (first.done !== true) yield first.value;
-  yield* texts;
 }

@@ -13,12 +13,17 @@ import type { TestService } from './service.js';
 /** Adds events that are none of the service's, gives leaves to all and publishes a checkpoint, which it returns. */
 export async function growLog(service: TestService, events: number): Promise<string> {
   await addEvents(await service.database.connect(), events);
-  const dataSource = service.app.get(DataSource);
+  await sealAll(service);
+  return publish(service);
+}
+
+/** Gives a leaf to every event; publishes nothing. */
+export async function sealAll({ app }: Pick<TestService, 'app'>): Promise<void> {
+  const dataSource = app.get(DataSource);
   for (;;) {
     const sealed = await seal(dataSource);
     if (sealed !== 'busy' && sealed.leaves < BATCH) break;
   }
-  return publish(service);
 }
 
 /** Adds leaves without events, so that a large tree is quickly there, and publishes a checkpoint, which it returns. */

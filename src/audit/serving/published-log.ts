@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import type { Queryable } from '../../database/snapshot.js';
 import { notFound, Problem } from '../../problems/problem.js';
 import { formatBundle } from '../log/bundle.js';
 import { formatVerifier } from '../log/note.js';
@@ -30,9 +31,9 @@ export class PublishedLog {
     return checkpoint;
   }
 
-  /** The same; undefined before the first. */
-  async newest(): Promise<PublishedCheckpoint | undefined> {
-    const [checkpoint] = await this.dataSource.query<PublishedCheckpoint[]>(
+  /** The same, as a snapshot has it where one is given; undefined before the first. */
+  async newest(database: Queryable = this.dataSource): Promise<PublishedCheckpoint | undefined> {
+    const [checkpoint] = await database.query<PublishedCheckpoint[]>(
       `SELECT size, note FROM audit_checkpoints WHERE origin = $1 ORDER BY size DESC LIMIT 1`,
       [this.identity.origin],
     );
