@@ -409,6 +409,40 @@ describe('the service', () => {
     await expectSound(service.database);
   });
 
+  it('that has seen a contradiction refuses to sign until it is started again, whatever the log says by then', async () => {
+    service = await startService({ AUDIT_SEALER: 'on' }, database);
+    const grown = async (check: () => Promise<void>) => {
+      await addEvents(writer, 1);
+      await eventually(check);
+    };
+    await eventually(async () => {
+      expect(await metric('checkpoint_size')).toBe(2);
+    });
+    const change = (hash: string) => tamper(`UPDATE audit_leaves SET hash = ${hash} WHERE leaf_index = 0`);
+    await change(`sha256('')`);
+    await grown(async () => {
+      expect(await auditLog()).toMatchObject({
+        sealing: 'goes on',
+        signing:
+          'refused until a restart: The log was changed: it contradicts the newest checkpoint of size 2',
+      });
+    });
+    expect(await metric('refuses_to_sign')).toBe(1);
+    await change('(SELECT leaf_hash FROM audit_events WHERE seq = event_seq)');
+    const restarted = await startService({ AUDIT_SEALER: 'on' }, database);
+    // Between two checkpoints of one process lies more than a turn of the other.
+    for (let checkpoint = 0; checkpoint < 2; checkpoint++) {
+      const before = await sizes();
+      await grown(async () => {
+        expect((await sizes()).length).toBeGreaterThan(before.length);
+      });
+    }
+    expect([await metric('refuses_to_sign'), await metric('checkpoint_size')]).toEqual([1, 2]);
+    expect(await auditLog()).toMatchObject({ status: 'up', unsealed: 0 });
+    await restarted.stop();
+    await expectSound(database);
+  });
+
   it('goes on without a sink that it can reach, and says so', async () => {
     const server = await NoteServer.start();
     const url = new URL(`http://127.0.0.1:${server.port}/`);

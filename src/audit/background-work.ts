@@ -7,7 +7,11 @@ import { Contradiction, Obstacle } from './obstacle.js';
 
 const PAUSE_AFTER_FAILURE_MS = 1_000;
 
-/** Work that a process does beside the requests, one turn after the other, until it shuts down. */
+/**
+ * Work that a process does beside the requests, one turn after the other, until it shuts down. A contradiction is the
+ * last that it sees: a log that says one thing and then another again is for an operator to judge, who starts the
+ * process again.
+ */
 export abstract class BackgroundWork implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly stopping = new AbortController();
   private running = Promise.resolve();
@@ -27,7 +31,7 @@ export abstract class BackgroundWork implements OnApplicationBootstrap, BeforeAp
     return this.failure?.reason;
   }
 
-  /** Whether it failed because the log contradicts what was signed. */
+  /** Whether it has ended because the log contradicts what was signed. */
   get isContradicted(): boolean {
     return this.failure?.error instanceof Contradiction;
   }
@@ -47,7 +51,7 @@ export abstract class BackgroundWork implements OnApplicationBootstrap, BeforeAp
 
   private async run(): Promise<void> {
     const { signal } = this.stopping;
-    while (!signal.aborted) {
+    while (!signal.aborted && !this.isContradicted) {
       const pause = await this.tryTurn(signal);
       await delay(pause, undefined, { signal, ref: false }).catch(() => undefined);
     }
@@ -71,7 +75,8 @@ export abstract class BackgroundWork implements OnApplicationBootstrap, BeforeAp
     if (reason === this.failure?.reason) return;
     this.failure = { reason, error };
     const level = error instanceof Obstacle || reason === UNFORESEEN ? 'error' : 'warn';
-    this.logger[level]({ err: error }, `${this.name}: ${reason}`);
+    const until = error instanceof Contradiction ? ' (until this process is started again)' : '';
+    this.logger[level]({ err: error }, `${this.name}: ${reason}${until}`);
   }
 }
 

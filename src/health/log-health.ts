@@ -25,5 +25,6 @@ export class LogHealth {
 
 function stateOf({ isOn, trouble, isContradicted }: Sealer | Publisher): string {
   if (!isOn) return 'off';
-  return trouble === undefined ? 'goes on' : `${isContradicted ? 'refused' : 'stopped'}: ${trouble}`;
+  if (trouble === undefined) return 'goes on';
+  return isContradicted ? `refused until a restart: ${trouble}` : `stopped: ${trouble}`;
 }
