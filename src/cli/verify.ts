@@ -3,11 +3,12 @@ import { readVerifyArguments, VERIFY_HELP, type VerifyArguments } from './log/ar
 import { HttpSource } from './log/http-source.js';
 import { Fault, FolderSource, type LogSource, Unusable } from './log/source.js';
 import { verifyLog } from './log/verify-log.js';
+import { type Proven, verifyProof } from './log/verify-proof.js';
 import { type Progress, showProgress } from './progress.js';
 import { runCommand } from './run-command.js';
 import { travelsInClear } from './service-url.js';
 
-/** `npm run verify`: checks the audit log of a service, or one that was exported, without the database. */
+/** `npm run verify`: checks the audit log of a service, one that was exported, or a proof, without the database. */
 await runCommand(
   async () => {
     const given = readVerifyArguments(process.argv.slice(2));
@@ -17,10 +18,26 @@ await runCommand(
   (error) => (error instanceof Fault ? 1 : 2),
 );
 
-async function verify({ from, verifiers, checkpoints, entries, credentials }: VerifyArguments) {
-  const earlier = await Promise.all(checkpoints.map(readCheckpoint));
-  const source: LogSource =
-    'folder' in from ? new FolderSource(from.folder) : await HttpSource.at(from.url, credentials);
+async function verify({ from, ...given }: VerifyArguments): Promise<void> {
+  if ('proof' in from) tellProof(verifyProof(await readGiven(from.proof), given.verifiers));
+  else if ('folder' in from) await verifyWhole(new FolderSource(from.folder), given);
+  else await verifyWhole(await HttpSource.at(from.url, given.credentials), given);
+}
+
+function tellProof({ head, index, entry, hasState }: Proven): void {
+  const { id, at, action, subject } = entry;
+  console.log(
+    `${head.origin}: event ${id} is leaf ${index} of ${head.size}. The signature and the proof are right.`,
+  );
+  console.log(`${at} ${action}${subject.id === null ? '' : ` of ${subject.type} ${subject.id}`}`);
+  if (hasState) console.log('The state is the one that the entry commits to.');
+}
+
+async function verifyWhole(
+  source: LogSource,
+  { verifiers, checkpoints, entries, credentials }: Omit<VerifyArguments, 'from'>,
+): Promise<void> {
+  const earlier = await Promise.all(checkpoints.map(async (name) => ({ name, note: await readGiven(name) })));
   if (credentials !== undefined && travelsInClear(source.name)) {
     console.error(`Warning: the ${credentials.kind} goes to ${source.name} unencrypted.`);
   }
@@ -42,9 +59,9 @@ async function verify({ from, verifiers, checkpoints, entries, credentials }: Ve
   );
 }
 
-async function readCheckpoint(path: string): Promise<{ name: string; note: string }> {
+async function readGiven(path: string): Promise<string> {
   try {
-    return { name: path, note: await readFile(path, 'utf8') };
+    return await readFile(path, 'utf8');
   } catch (error) {
     throw new Unusable(`${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`, {
       cause: error,

@@ -10,18 +10,21 @@ const SIGN_IN = `The service gives entries to auditors only, who sign in with on
                               the path of a file that holds it`;
 
 const VERIFY_USAGE =
-  'Usage: npm run verify -- (--url URL | --dir DIR) --key VERIFIERKEY [--checkpoint FILE]... [--tiles-only]';
+  'Usage: npm run verify -- (--url URL | --dir DIR) --key VERIFIERKEY [--checkpoint FILE]... [--tiles-only]\n' +
+  '       npm run verify -- --proof FILE --key VERIFIERKEY';
 export const VERIFY_HELP = `${VERIFY_USAGE}
 
-Computes the audit log anew and compares every leaf, tile, root and signature with what the log says.
+Computes the audit log anew and compares every leaf, tile, root and signature with what the log says; or checks the proof
+of one event, for which nothing is asked of anybody.
   --url URL          the service, or wherever an exported log is served
   --dir DIR          a folder that npm run export-log has written; nothing is asked of anybody then
+  --proof FILE       what /v1/audit/events/{id}/proof has answered, as text or as JSON
   --key VERIFIERKEY  who vouches for the log, as name+id+key; have it from elsewhere than the log. Several may be given
   --checkpoint FILE  a checkpoint that was kept: the log must continue it. Several may be given
   --tiles-only       check the tree, but not that its leaves are those of the entries
 
-Exits with 0 when all is well, with 1 when the log is not what it claims to be, which names the first leaf, tile,
-checkpoint or signature that is wrong, and with 2 when nothing could be found out.
+Exits with 0 when all is well, with 1 when the log or the proof is not what it claims to be, which names the first leaf,
+tile, checkpoint or signature that is wrong, and with 2 when nothing could be found out.
 
 ${SIGN_IN}`;
 
@@ -43,7 +46,7 @@ const CREDENTIALS = {
 } as const satisfies ParseArgsOptionsConfig;
 
 export interface VerifyArguments {
-  readonly from: { readonly url: string } | { readonly folder: string };
+  readonly from: { readonly url: string } | { readonly folder: string } | { readonly proof: string };
   readonly verifiers: readonly Verifier[];
   readonly checkpoints: readonly string[];
   readonly entries: boolean;
@@ -59,20 +62,34 @@ export function readVerifyArguments(argv: string[]): VerifyArguments | undefined
         ...CREDENTIALS,
         url: { type: 'string' },
         dir: { type: 'string' },
+        proof: { type: 'string' },
         key: { type: 'string', multiple: true, default: [] },
         checkpoint: { type: 'string', multiple: true, default: [] },
       },
     });
     if (values.help) return undefined;
-    if ((values.url === undefined) === (values.dir === undefined)) throw new Error('Give --url or --dir.');
+    const from = readOrigin(values);
     if (values.key.length === 0) throw new Error('Give the --key of who vouches for the log.');
-    const entries = !values['tiles-only'];
-    const common = { verifiers: values.key.map(parseVerifier), checkpoints: values.checkpoint, entries };
-    if (values.url === undefined) {
-      return { ...common, from: { folder: values.dir ?? '' }, credentials: undefined };
+    if ('proof' in from && (values.checkpoint.length > 0 || values['tiles-only'])) {
+      throw new Error('With --proof there are neither tiles nor other checkpoints.');
     }
-    return { ...common, from: { url: readUrl(values.url) }, credentials: readCredentials(values) };
+    return {
+      from,
+      verifiers: values.key.map(parseVerifier),
+      checkpoints: values.checkpoint,
+      entries: !values['tiles-only'],
+      credentials: 'url' in from ? readCredentials(values) : undefined,
+    };
   });
+}
+
+function readOrigin({ url, dir, proof }: Partial<Record<'url' | 'dir' | 'proof', string>>) {
+  if ([url, dir, proof].filter((each) => each !== undefined).length === 1) {
+    if (url !== undefined) return { url: readUrl(url) };
+    if (dir !== undefined) return { folder: dir };
+    if (proof !== undefined) return { proof };
+  }
+  throw new Error('Give one of --url, --dir and --proof.');
 }
 
 export interface ExportArguments {
