@@ -1076,7 +1076,8 @@ describe('the service', () => {
     const { rows } = await service.query<Record<string, unknown>>(`
       SELECT rolname, rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls,
              ARRAY(SELECT granted.rolname::text FROM pg_auth_members JOIN pg_roles AS granted ON granted.oid = roleid
-                     WHERE member = pg_roles.oid) AS member_of
+                     WHERE member = pg_roles.oid ORDER BY inherit_option DESC) AS member_of,
+             ARRAY(SELECT inherit_option FROM pg_auth_members WHERE member = pg_roles.oid ORDER BY 1 DESC) AS inherited
         FROM pg_roles WHERE rolname = current_user`);
     expect(rows).toEqual([
       {
@@ -1087,6 +1088,7 @@ describe('the service', () => {
         rolreplication: false,
         rolbypassrls: false,
         member_of: ['ordo_service', 'ordo_sealer'],
+        inherited: [true, false],
       },
     ]);
     const owners = await database.query<{ owner: string }>(`

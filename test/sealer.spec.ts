@@ -263,30 +263,29 @@ describe('sequence numbers', () => {
   });
 
   // Else a seal could find no trace of the transaction that is just about to use a number.
+  const COLUMNS = `audit_events (id, at, actor_type, action, subject_type, subject_id, subject_version, request_id, entry)`;
+  const row = `'${randomUUID()}', '2026-01-02', 'system', 'user.touched', 'user', '${randomUUID()}', 1, '${randomUUID()}', 'x'`;
   it.each([
+    ['VALUES', `INSERT INTO ${COLUMNS} VALUES (${row})`],
+    ['SELECT', `INSERT INTO ${COLUMNS} SELECT ${row} FROM unnest(ARRAY[1]) AS one`],
+    ['WITH', `WITH one AS (INSERT INTO ${COLUMNS} VALUES (${row}) RETURNING *) SELECT FROM one`],
     [
-      'VALUES',
-      `VALUES (gen_random_uuid(), now(), 'system', 'user.touched', 'user', gen_random_uuid(), 1, gen_random_uuid(), '')`,
+      'COPY',
+      `COPY ${COLUMNS} FROM PROGRAM 'echo "${row.replaceAll("'", '')}" | tr -d " "' WITH (FORMAT csv)`,
     ],
-    [
-      'SELECT',
-      `SELECT gen_random_uuid(), now(), 'system', 'user.touched', 'user', id, 1, gen_random_uuid(), ''
-                  FROM unnest(ARRAY[gen_random_uuid(), gen_random_uuid()]) AS id`,
-    ],
-  ])('are taken by transactions that have a number: INSERT ... %s', async (_, rows) => {
-    const owner = await database.connect(database.ownerUrl);
+  ])('are taken by transactions that have a number: %s', async (_, sql) => {
+    const [owner, inserter] = [
+      await database.connect(database.ownerUrl),
+      await database.connect(database.superuserUrl),
+    ];
     await owner.query('BEGIN; ALTER SEQUENCE audit_events_seq_seq CYCLE');
-    const {
-      rows: [{ pid } = { pid: 0 }],
-    } = await writer.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
-    const inserted = writer.query(
-      `INSERT INTO audit_events (id, at, actor_type, action, subject_type, subject_id, subject_version, request_id, entry) ${rows}`,
-    );
+    const { rows } = await inserter.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+    const inserted = inserter.query(sql);
     await eventually(async () => {
       const [waiting] = await database.query<{ xid: string | null }>(
         `SELECT backend_xid AS xid FROM pg_locks JOIN pg_stat_activity USING (pid)
           WHERE pid = $1 AND relation = 'audit_events_seq_seq'::regclass AND NOT granted`,
-        [pid],
+        [rows[0]?.pid],
       );
       expect(waiting).toBeDefined();
       expect(waiting?.xid).not.toBeNull();
