@@ -4,6 +4,7 @@ import { parseVerifier } from '../src/audit/log/note.js';
 import { HttpSource } from '../src/cli/log/http-source.js';
 import { verifyLog } from '../src/cli/log/verify-log.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
+import { keepLog, restoreLog } from './support/kept-log.js';
 import type { AuditEvent } from './support/log-client.js';
 import { flipBit } from './support/mutations.js';
 import { createUser, placeOrder } from './support/samples.js';
@@ -17,7 +18,6 @@ import { growLog, publish, verifierKey } from './support/synthetic-log.js';
 
 const CASES = Number(process.env.ORDO_TAMPER_CASES ?? 32);
 const LEAVES = 600;
-const TABLES = ['audit_leaves', 'audit_subtrees', 'audit_checkpoints', 'audit_sealing', 'audit_gaps'];
 
 let database: TestDatabase;
 let service: TestService;
@@ -30,13 +30,7 @@ beforeAll(async () => {
   await placeOrder(service, (await createUser(service)).id);
   checkpoint = await growLog(service, LEAVES);
   size = Number(checkpoint.split('\n')[1]);
-  await database.query(`CREATE SCHEMA kept`);
-  for (const table of TABLES) await database.query(`CREATE TABLE kept.${table} AS TABLE ${table}`);
-  await database.query(
-    `CREATE TABLE kept.audit_events AS
-     SELECT seq, id, xid, at, recorded_at, actor_type, actor_id, action, subject_type, subject_id, subject_version,
-            request_id, entry, salt, state FROM audit_events`,
-  );
+  await keepLog(database);
 });
 afterAll(async () => {
   await service.stop();
@@ -46,15 +40,7 @@ afterAll(async () => {
 const random = (count: number) => Math.floor(Math.random() * count);
 const tamper = (sql: string) => database.query(`SET session_replication_role = replica; ${sql}`);
 
-/** Puts everything back as it was. */
-async function restore(): Promise<void> {
-  const columns = `seq, id, xid, at, recorded_at, actor_type, actor_id, action, subject_type, subject_id,
-    subject_version, request_id, entry, salt, state`;
-  const tables = TABLES.map((table) => `DELETE FROM ${table}; INSERT INTO ${table} TABLE kept.${table};`);
-  await tamper(`DELETE FROM audit_events;
-    INSERT INTO audit_events (${columns}) OVERRIDING SYSTEM VALUE SELECT ${columns} FROM kept.audit_events;
-    ${tables.join('\n')}`);
-}
+const restore = () => restoreLog(database);
 
 async function verdict(entries = true): Promise<string> {
   const source = await HttpSource.at(service.url, { kind: 'access token', text: service.adminToken });

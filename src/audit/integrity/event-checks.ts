@@ -31,12 +31,24 @@ export interface ExaminedEvent {
   readonly previous: { readonly isLater: boolean; readonly isAlike: boolean } | null;
   readonly previousState: Buffer | null;
   readonly row: SubjectOfEvent | undefined;
+  /** The event's place in the log, and that of the event of the version before. */
+  readonly leaf: { readonly index: number; readonly previous: number | null } | null;
+  readonly sealedHash: Buffer | null;
+  /** Whether it should have a leaf: its number is below the last that was sealed, and in no gap. */
+  readonly isSealed: boolean;
 }
 
 type EventCheck = (event: ExaminedEvent, check: TypeCheck | undefined) => Finding[];
 
 /** What every event is put to. A check that needs more than the event brings it by the query of `EventsSection`. */
-const checks: readonly EventCheck[] = [checkEntry, checkLeafHash, checkState, checkSubject, checkStep];
+const checks: readonly EventCheck[] = [
+  checkEntry,
+  checkLeafHash,
+  checkLeaf,
+  checkState,
+  checkSubject,
+  checkStep,
+];
 
 /** What is wrong with an event; `check` is that of its subject's type, undefined for a type without rows. */
 export function checkEvent(event: ExaminedEvent, check: TypeCheck | undefined): Finding[] {
@@ -79,13 +91,23 @@ function checkEntry(event: ExaminedEvent): Finding[] {
   return columns.length > 0 ? columns : [finding('entry-not-canonical', 'audit_events.entry')];
 }
 
-/** RFC 6962: the hash of a leaf. */
-function checkLeafHash({ entry, leafHash }: ExaminedEvent): Finding[] {
+/** RFC 6962: the hash of a leaf, as the event has it and as it was sealed. */
+function checkLeafHash({ entry, leafHash, sealedHash }: ExaminedEvent): Finding[] {
   const expected = createHash('sha256').update('\0').update(entry).digest('hex');
-  const actual = leafHash.toString('hex');
-  return expected === actual
-    ? []
-    : [finding('leaf-hash-differs', 'audit_events.leaf_hash', { expected, actual })];
+  const hashes = { 'audit_events.leaf_hash': leafHash, 'audit_leaves.hash': sealedHash };
+  return Object.entries(hashes).flatMap(([where, hash]) => {
+    const actual = hash?.toString('hex') ?? expected;
+    return expected === actual ? [] : [finding('leaf-hash-differs', where, { expected, actual })];
+  });
+}
+
+/** It has a leaf once it is sealed, behind that of the version before. */
+function checkLeaf({ seq, leaf, isSealed, version, previous }: ExaminedEvent): Finding[] {
+  if (leaf === null) {
+    return isSealed ? [finding('leaf-missing', 'audit_leaves.event_seq', { expected: seq })] : [];
+  }
+  if (version === null || previous === null || (leaf.previous ?? leaf.index) < leaf.index) return [];
+  return [finding('leaf-out-of-order', 'audit_leaves.leaf_index', { actual: leaf.index })];
 }
 
 /** The state is the one that the entry commits to, and of this subject, version and time. */

@@ -58,7 +58,7 @@ export class EventsSection implements Section {
     return Number(key);
   }
 
-  /** The events with what they are held against: the one before of the same subject, and the subject's row. */
+  /** The events with what they are held against: the one before of the same subject, the subject's row, the log. */
   private async read(tx: Transaction, seqs: readonly string[]): Promise<ExaminedEvent[]> {
     const events = await tx.query<Omit<ExaminedEvent, 'row'>[]>(
       `SELECT event.seq, event.id, to_char(event.at AT TIME ZONE 'UTC', ${TIME}) AS at,
@@ -68,10 +68,19 @@ export class EventsSection implements Section {
               CASE WHEN previous.seq IS NOT NULL THEN json_build_object(
                 'isLater', previous.seq > event.seq OR previous.at > event.at,
                 'isAlike', previous.subject_type = event.subject_type) END AS previous,
-              previous.state AS "previousState"
+              previous.state AS "previousState",
+              CASE WHEN leaf.leaf_index IS NOT NULL THEN json_build_object(
+                'index', leaf.leaf_index, 'previous', previous_leaf.leaf_index) END AS leaf,
+              leaf.hash AS "sealedHash",
+              event.seq <= (SELECT coalesce(max(last_seq), 0) FROM audit_sealing) AND NOT EXISTS (
+                SELECT FROM (
+                  SELECT last_seq FROM audit_gaps WHERE first_seq <= event.seq ORDER BY first_seq DESC LIMIT 1
+                ) AS gap WHERE gap.last_seq >= event.seq) AS "isSealed"
          FROM audit_events AS event
+         LEFT JOIN audit_leaves AS leaf ON leaf.event_seq = event.seq
          LEFT JOIN audit_events AS previous ON previous.subject_id = event.subject_id
                                            AND previous.subject_version = event.subject_version - 1
+         LEFT JOIN audit_leaves AS previous_leaf ON previous_leaf.event_seq = previous.seq
         WHERE event.seq = ANY($1::bigint[])
         ORDER BY event.seq`,
       [seqs],

@@ -17,9 +17,9 @@ export class IntegrityController {
 
   @Get()
   @Operation({
-    summary: 'Check that rows, ledger and events agree',
+    summary: 'Check that rows, ledger, events and log agree',
     description:
-      'Folds the lines, the ledger and the events anew and tells every difference. Follow `nextCursor` to its end to ' +
+      'Folds the lines, the ledger and the events anew, hashes the entries and the tree, and tells every difference. Follow `nextCursor` to its end to ' +
       'check everything that was there when the walk began; each page is checked in one snapshot. Of one row or event at most 100 differences are told.',
     answer: IntegrityResponse,
     linksNext: true,

@@ -6,12 +6,12 @@ import { type FindingCode, findingCodes } from './finding.js';
 import type { Difference } from './section.js';
 
 export class IntegrityQuery extends PageQuery {
-  /** Rows and events checked on a page. */
+  /** Rows, events, leaves and the like checked on a page, at most. */
   @ApiPropertyOptional({ type: 'integer', minimum: 1, maximum: 100, default: 100 })
   @IsIntegerParameter(1, 100)
   override limit: number = 100;
 
-  /** `user`, `order` or `api-key`; without it everything is checked, also events that are about no subject. */
+  /** `user`, `order` or `api-key`; without it everything is checked, also events that are about no subject, and the log. */
   @ApiPropertyOptional()
   @IsOptional()
   @Matches(/^[a-z-]{1,40}$/, { message: '$property must be a type of subject such as order' })
@@ -19,6 +19,7 @@ export class IntegrityQuery extends PageQuery {
 }
 
 class DifferenceSubject {
+  /** `log` where it is the log over the events. */
   @ApiProperty({ example: 'order' })
   type: string;
 
@@ -61,7 +62,7 @@ export class DifferenceResponse implements Difference {
 
 /** Some of the walk, and what was found. */
 export class IntegrityResponse {
-  /** Rows and events checked on this page; it can be none before the end. */
+  /** Rows, events, leaves and the like checked on this page; it can be none before the end. */
   @ApiProperty({ type: 'integer', minimum: 0 })
   checked: number;
 

@@ -2,10 +2,14 @@ import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { inSnapshot, type Transaction } from '../../database/transaction.js';
 import { Problem } from '../../problems/problem.js';
+import { LogIdentity } from '../log-identity.js';
+import { CheckpointsSection } from './checkpoints-section.js';
 import { EventsSection } from './events-section.js';
+import { LeavesSection } from './leaves-section.js';
 import { RowsSection } from './rows-section.js';
 import type { Bounds, Difference, Section } from './section.js';
 import { SubjectChecks } from './subject-check.js';
+import { SubtreesSection } from './subtrees-section.js';
 
 /** Some of the walk; `next` is where the rest starts, undefined at its end. */
 export interface IntegrityPage {
@@ -23,7 +27,7 @@ interface Position {
 }
 
 /**
- * Walks through all rows of subjects and all events and tells what is not as it should be. Each page is read from one
+ * Walks through all rows of subjects, all events and all of the log and tells what is not as it should be. Each page is read from one
  * snapshot, so that what is written meanwhile makes no difference; nobody waits for it.
  */
 @Injectable()
@@ -31,6 +35,7 @@ export class Integrity {
   constructor(
     private readonly dataSource: DataSource,
     private readonly checks: SubjectChecks,
+    private readonly identity: LogIdentity,
   ) {}
 
   /**
@@ -64,6 +69,9 @@ export class Integrity {
       return [
         ...this.checks.all().map((check) => new RowsSection(check)),
         new EventsSection(this.checks, undefined),
+        new LeavesSection(),
+        new SubtreesSection(),
+        new CheckpointsSection(this.identity.origin),
       ];
     }
     const check = this.checks.get(subjectType);

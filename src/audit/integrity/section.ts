@@ -44,3 +44,8 @@ export function differencesOf(
 ): Difference[] {
   return findings.slice(0, MOST_FINDINGS).map((found) => ({ ...about, ...found }));
 }
+
+/** Findings about the log itself, not about one of its events. */
+export function differencesOfLog(findings: readonly Finding[]): Difference[] {
+  return differencesOf({ subject: { type: 'log', id: null }, version: null, eventId: null }, findings);
+}
