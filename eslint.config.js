@@ -99,6 +99,8 @@ export default defineConfig(
       globals: {
         console: 'readonly',
         process: 'readonly',
+        AbortController: 'readonly',
+        Buffer: 'readonly',
         URL: 'readonly',
         performance: 'readonly',
         module: 'writable',

@@ -1,6 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { randomInt, randomUUID } from 'node:crypto';
-import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import type pg from 'pg';
@@ -8,17 +9,18 @@ import { DataSource } from 'typeorm';
 import { readBacklog } from '../src/audit/sealing/backlog.js';
 import { seal } from '../src/audit/sealing/seal.js';
 import { dataSourceOptions } from '../src/database/data-source.js';
+import { kill, startScript } from './support/child.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
 import { addEvent, addEvents, expectSound, gapsOf } from './support/log.js';
-import { eventually } from './support/process.js';
+import { createFolder, eventually, startProcess } from './support/process.js';
 import { createPublisher } from './support/publisher.js';
 import { eventRow, insert, userRow } from './support/rows.js';
+import { ADMIN_PASSWORD, testConfig } from './support/service.js';
 
 /** Seconds of the stress; more with SEALER_STRESS_SECONDS. */
 const SECONDS = Number(process.env.SEALER_STRESS_SECONDS ?? 3);
 const WRITERS = 16;
 const SUBJECTS = 12;
-const CHILD = new URL('./support/seal-forever.mjs', import.meta.url).pathname;
 
 let database: TestDatabase;
 let dataSource: DataSource;
@@ -35,22 +37,9 @@ afterEach(async () => {
 
 /** A process that seals as fast as it can. */
 async function startSealing(): Promise<ChildProcess> {
-  const child = spawn(process.execPath, [CHILD, database.serviceUrl], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const child = await startScript('seal-forever.mjs', [database.serviceUrl]);
   children.push(child);
-  const isReady = await Promise.race([
-    once(child.stdout, 'data').then(() => true),
-    once(child, 'exit').then(() => false),
-  ]);
-  if (!isReady) throw new Error('The process that should seal has ended');
   return child;
-}
-
-async function kill(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  child.kill('SIGKILL');
-  await once(child, 'exit');
 }
 
 /** Seals what is left; a transaction of a killed process may still be ending. */
@@ -126,21 +115,52 @@ async function changeSubject(client: pg.Client, id: string): Promise<void> {
   await addEvent(client, { id, version: rows[0]?.version ?? 0 });
 }
 
+/** Users whose versions the writers change, and a connection for each writer. */
+async function prepare(): Promise<{ subjects: string[]; writers: pg.Client[] }> {
+  const admin = await database.connect();
+  const subjects = Array.from({ length: SUBJECTS }, () => randomUUID());
+  for (const id of subjects) {
+    await admin.query('BEGIN');
+    for (const [sql, ...parameters] of [
+      insert('users', userRow(id)),
+      insert('audit_events', eventRow('user', id)),
+    ]) {
+      await admin.query(sql, parameters);
+    }
+    await admin.query('COMMIT');
+  }
+  return { subjects, writers: await Promise.all(Array.from({ length: WRITERS }, () => database.connect())) };
+}
+
+async function count(table: string): Promise<number> {
+  const [row] = await database.query<{ n: number }>(`SELECT count(*)::integer AS n FROM ${table}`);
+  return row?.n ?? 0;
+}
+
+/** Every event has a leaf, some after later ones; several checkpoints were published. Tells the figures of a long run. */
+async function expectSealed(committed: number, figures: Record<string, number>): Promise<void> {
+  await untilSealed();
+  expect(await count('audit_leaves')).toBe(committed);
+  const late = await database.query(
+    `SELECT FROM audit_leaves AS one JOIN audit_leaves AS next ON next.leaf_index = one.leaf_index + 1
+      WHERE next.event_seq < one.event_seq`,
+  );
+  const checkpoints = await count('audit_checkpoints');
+  expect(checkpoints).toBeGreaterThan(1);
+  if (SECONDS > 3) {
+    const told = { seconds: SECONDS, committed, ...figures, late: late.length, checkpoints };
+    process.stdout.write(`${JSON.stringify(told)}\n`);
+  }
+  await expectSound(database);
+}
+
+const sum = (counts: readonly number[]) => counts.reduce((total, each) => total + each, 0);
+const PATIENCE_MS = (3 * SECONDS + 90) * 1_000;
+
 it(
   `sixteen writers, four rivals and kills for ${SECONDS} s: no event is lost, none is out of order`,
   async () => {
-    const admin = await database.connect();
-    const subjects = Array.from({ length: SUBJECTS }, () => randomUUID());
-    for (const id of subjects) {
-      await admin.query('BEGIN');
-      for (const [sql, ...parameters] of [
-        insert('users', userRow(id)),
-        insert('audit_events', eventRow('user', id)),
-      ]) {
-        await admin.query(sql, parameters);
-      }
-      await admin.query('COMMIT');
-    }
+    const { subjects, writers } = await prepare();
     const ending = new AbortController();
     const { signal } = ending;
     let [seals, kills] = [0, 0];
@@ -165,33 +185,70 @@ it(
         kills += 1;
       }
     };
-    const writers = await Promise.all(Array.from({ length: WRITERS }, () => database.connect()));
-    const work = [
-      ...writers.map((client) => write(client, subjects, signal)),
-      rival(),
-      rival(),
-      publish(),
-      victim(),
-      victim(),
-    ];
+    const written = Promise.all(writers.map((client) => write(client, subjects, signal)));
+    const work = [rival(), rival(), publish(), victim(), victim()];
     await delay(SECONDS * 1_000);
     ending.abort();
-    const counts = await Promise.all(work);
-    const committed = counts.slice(0, WRITERS).reduce<number>((sum, count) => sum + (count ?? 0), SUBJECTS);
-    await untilSealed();
-    const [leaves] = await database.query<{ n: number }>('SELECT count(*)::integer AS n FROM audit_leaves');
-    expect([leaves?.n, seals > 0, kills > 0]).toEqual([committed, true, true]);
-    const late = await database.query(
-      `SELECT FROM audit_leaves AS one JOIN audit_leaves AS next ON next.leaf_index = one.leaf_index + 1
-        WHERE next.event_seq < one.event_seq`,
-    );
-    const checkpoints = await database.query('SELECT FROM audit_checkpoints');
-    expect(checkpoints.length).toBeGreaterThan(1);
-    if (SECONDS > 3) {
-      const figures = { committed, seals, kills, late: late.length, checkpoints: checkpoints.length };
-      process.stdout.write(`${JSON.stringify(figures)}\n`);
-    }
-    await expectSound(database);
+    const counts = await written;
+    await Promise.all(work);
+    expect([seals > 0, kills > 0]).toEqual([true, true]);
+    await expectSealed(SUBJECTS + sum(counts), { seals, kills });
   },
-  (3 * SECONDS + 60) * 1_000,
+  PATIENCE_MS,
+);
+
+it(
+  `sixteen writers and four services, of which one after the other is killed, for ${SECONDS} s: the same`,
+  async () => {
+    const { folder, remove } = await createFolder();
+    const sink = join(folder, 'checkpoint');
+    const start = async () => {
+      const service = startProcess(folder, {
+        DATABASE_URL: database.serviceUrl,
+        ORDO_SECRET: testConfig(database).ORDO_SECRET,
+        ADMIN_PASSWORD,
+        AUDIT_CHECKPOINT_SINK: sink,
+      });
+      children.push(service.process);
+      await service.listening();
+      return service.process;
+    };
+    const services = [await start(), ...(await Promise.all([start(), start(), start()]))];
+    const { subjects, writers } = await prepare();
+    const before = await count('audit_events');
+    const ending = new AbortController();
+    const { signal } = ending;
+    const isOver = () => signal.aborted;
+    let kills = 0;
+    const killing = async () => {
+      for (let victim = 0; !isOver(); victim = (victim + 1) % services.length) {
+        await delay(randomInt(500));
+        const [killed] = services.splice(victim, 1, await start());
+        if (killed !== undefined) await kill(killed);
+        kills += 1;
+      }
+    };
+    const work = killing();
+    const written = Promise.all(writers.map((client) => write(client, subjects, signal)));
+    await delay(SECONDS * 1_000);
+    ending.abort();
+    const counts = await written;
+    await work;
+    // Nobody but the services has sealed so far, and they are not over.
+    await eventually(async () => {
+      expect(await count('audit_leaves')).toBeGreaterThan(before + sum(counts) / 2);
+    });
+    for (const service of services) await kill(service);
+    expect(kills).toBeGreaterThan(0);
+    await expectSealed(before + sum(counts), { kills });
+    const note = await readFile(sink, 'utf8');
+    const kept = await database.query('SELECT FROM audit_checkpoints WHERE note = $1', [note]);
+    // The last one may have been killed between sink and database.
+    const [newest] = await database.query<{ size: number }>(
+      'SELECT max(size) AS size FROM audit_checkpoints',
+    );
+    expect(kept.length === 1 || Number(note.split('\n')[1]) > (newest?.size ?? 0)).toBe(true);
+    await remove();
+  },
+  PATIENCE_MS,
 );

@@ -11,10 +11,10 @@ export interface CuttingProxy {
    */
   cutAt(direction: 'request' | 'answer', bytes: string): Promise<void>;
   /**
-   * From the moment these bytes go by in a request, swallows all that goes through the connections of then, and keeps
-   * them open; resolves when it does. New connections work.
+   * From the moment these bytes come by in a request (or an answer), swallows them and all that goes through the
+   * connections of then, and keeps these open; resolves when it does. New connections work.
    */
-  stallAt(bytes: string): Promise<void>;
+  stallAt(bytes: string, direction?: 'request' | 'answer'): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -23,13 +23,13 @@ export async function startProxy(url: string): Promise<CuttingProxy> {
   const target = new URL(url);
   const sockets = new Set<Socket>();
   const stalled = new Set<Socket>();
-  let stall: { bytes: Buffer; sprung: () => void } | undefined;
+  let stall: { direction: string; bytes: Buffer; sprung: () => void } | undefined;
   let trap: { direction: string; bytes: Buffer; sprung: () => void } | undefined;
 
   function forward(direction: string, from: Socket, to: Socket): void {
     sockets.add(from);
     from.on('data', (chunk: Buffer) => {
-      if (direction === 'request' && stall !== undefined && chunk.includes(stall.bytes)) {
+      if (stall?.direction === direction && chunk.includes(stall.bytes)) {
         for (const socket of sockets) stalled.add(socket);
         stall.sprung();
         stall = undefined;
@@ -68,9 +68,9 @@ export async function startProxy(url: string): Promise<CuttingProxy> {
       new Promise((resolve) => {
         trap = { direction, bytes: Buffer.from(bytes), sprung: resolve };
       }),
-    stallAt: (bytes) =>
+    stallAt: (bytes, direction = 'request') =>
       new Promise((resolve) => {
-        stall = { bytes: Buffer.from(bytes), sprung: resolve };
+        stall = { direction, bytes: Buffer.from(bytes), sprung: resolve };
       }),
     async stop() {
       server.close();
