@@ -81,7 +81,7 @@ describe('a sealing process that is killed', () => {
     const before = await leaves();
 
     const stalled = proxy.stallAt(bytes, direction);
-    const child = await startScript('seal-forever.mjs', [proxy.url]);
+    const child = await startScript(new URL('./support/seal-forever.mjs', import.meta.url), [proxy.url]);
     await stalled;
     const isCommitted = direction === 'answer';
     await eventually(async () => {
@@ -135,7 +135,11 @@ describe('a publishing process that is killed', () => {
       const [sizeBefore, sizeNow] = [await published(), await leaves()];
       const held = hold();
       const secret = testConfig(database).ORDO_SECRET;
-      const child = await startScript('publish-forever.mjs', [proxy.url, sink.url, secret]);
+      const child = await startScript(new URL('./support/publish-forever.mjs', import.meta.url), [
+        proxy.url,
+        sink.url,
+        secret,
+      ]);
       await held;
       const [inSink, inDatabase] = news;
       const expected = [inSink ? sizeNow : sizeBefore, inDatabase ? sizeNow : sizeBefore];

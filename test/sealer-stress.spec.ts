@@ -37,7 +37,9 @@ afterEach(async () => {
 
 /** A process that seals as fast as it can. */
 async function startSealing(): Promise<ChildProcess> {
-  const child = await startScript('seal-forever.mjs', [database.serviceUrl]);
+  const child = await startScript(new URL('./support/seal-forever.mjs', import.meta.url), [
+    database.serviceUrl,
+  ]);
   children.push(child);
   return child;
 }

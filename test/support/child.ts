@@ -1,15 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 
-/** Starts a script of this folder as a process of its own; resolves when it writes its first line. */
-export async function startScript(name: string, args: readonly string[]): Promise<ChildProcess> {
-  const path = new URL(`./${name}`, import.meta.url).pathname;
-  const child = spawn(process.execPath, [path, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+/** Starts a script as a process of its own; resolves when it writes its first line. */
+export async function startScript({ pathname }: URL, args: readonly string[]): Promise<ChildProcess> {
+  const child = spawn(process.execPath, [pathname, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
   const isReady = await Promise.race([
     once(child.stdout, 'data').then(() => true),
     once(child, 'exit').then(() => false),
   ]);
-  if (!isReady) throw new Error(`${name} has ended`);
+  if (!isReady) throw new Error(`${pathname} has ended`);
   return child;
 }
 
