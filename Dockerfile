@@ -17,7 +17,6 @@ COPY scripts/build-if-stale.mjs scripts/
 COPY src src
 COPY migrations migrations
 RUN npm run build && rm dist/.sources
-RUN npm run --silent sbom > sbom.cdx.json
 
 # Type declarations, source maps and the builds for browsers are half of the packages, and the compiler is there only
 # because @nestjs/swagger can use one.
@@ -28,6 +27,8 @@ RUN --mount=type=secret,id=npmrc,target=/root/.npmrc \
   npm ci --ignore-scripts --no-audit --no-fund --omit=dev \
   && find node_modules -type f -regex '.*\.\(map\|d\.[cm]?ts\)' -delete \
   && rm -r node_modules/typescript node_modules/typeorm/browser
+# What there is now. (From the lock file npm would leave out packages that others want as peers.)
+RUN npm pkg delete devDependencies && npm sbom --sbom-format=cyclonedx > sbom.cdx.json
 
 FROM ${RUNTIME_IMAGE}
 ARG VERSION=0.0.0-unknown
@@ -40,8 +41,8 @@ LABEL org.opencontainers.image.title="Ordo" \
 
 WORKDIR /app
 COPY --from=production /app/node_modules node_modules
+COPY --from=production /app/sbom.cdx.json ./
 COPY --from=build /app/dist dist
-COPY --from=build /app/sbom.cdx.json ./
 COPY package.json openapi.json LICENSE ./
 
 # The heap follows the memory limit of the container; the rest is for buffers, passwords that are hashed, and the stack.
