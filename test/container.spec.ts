@@ -155,7 +155,7 @@ describeContainer('The image, as the manifests run it', () => {
     url = `http://${address}:${container.ports![0]!.containerPort}`;
     for (const probe of [container.startupProbe, container.readinessProbe, container.livenessProbe]) {
       const ready = eventually(async () =>
-        expect((await fetch(url + probe!.httpGet!.path)).status).toBe(200),
+        expect((await fetch(`${url}${probe!.httpGet!.path}`)).status).toBe(200),
       );
       await ready.catch(async () => {
         const { output, complaints } = await podman.try('logs', CONTAINER);
