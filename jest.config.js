@@ -2,6 +2,8 @@
 export default {
   testEnvironment: 'node',
   testMatch: ['<rootDir>/test/**/*.spec.ts'],
+  // They take minutes: see jest.opt-in.config.js.
+  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/(rollout|neighbours)/'],
   roots: ['<rootDir>/src', '<rootDir>/migrations', '<rootDir>/test'],
   globalSetup: './test/support/global-setup.mjs',
   globalTeardown: './test/support/global-teardown.mjs',

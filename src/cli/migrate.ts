@@ -12,6 +12,8 @@ await runCommand(async () => {
       'Nothing to migrate: set MIGRATION_DATABASE_URL (the embedded PostgreSQL migrates itself)',
     );
   }
-  const done = await migrate(url);
+  const done = await migrate(url, () => {
+    console.error('Others hold a lock that a migration needs: trying again until it is free ...');
+  });
   console.log(done.length === 0 ? 'The schema is up to date' : `Migrated: ${done.join(', ')}`);
 });

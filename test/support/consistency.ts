@@ -13,7 +13,7 @@ import { userCheck } from '../../src/users/user.integrity.js';
 import type { TestDatabase } from './database.js';
 
 /** What must hold whatever happened: the service's own check of its database, which test/integrity.spec.ts puts to the test. */
-export async function expectConsistent(database: TestDatabase): Promise<void> {
+export async function expectConsistent(database: Pick<TestDatabase, 'serviceUrl'>): Promise<void> {
   const options = dataSourceOptions(database.serviceUrl, 1);
   const entities = [User, Order, OrderLine, ApiKey, ApiKeyUse];
   const dataSource = await new DataSource({ ...options, entities }).initialize();

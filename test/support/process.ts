@@ -26,9 +26,16 @@ export async function createFolder(): Promise<{ folder: string; remove: () => Pr
   return { folder, remove: () => rm(folder, { recursive: true, force: true }) };
 }
 
-/** Starts the built service with `folder` as its working directory, on free ports unless told otherwise. */
-export function startProcess(folder: string, environment: Record<string, string> = {}): ServiceProcess {
-  const child = spawn(process.execPath, [MAIN], {
+/**
+ * Starts the built service, or another build of it, with `folder` as its working directory, on free ports unless told
+ * otherwise.
+ */
+export function startProcess(
+  folder: string,
+  environment: Record<string, string> = {},
+  main = MAIN,
+): ServiceProcess {
+  const child = spawn(process.execPath, [main], {
     cwd: folder,
     env: { PORT: '0', METRICS_PORT: '0', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -100,5 +107,14 @@ export async function eventually<T>(condition: () => Promise<T>): Promise<T> {
       if (Date.now() > deadline) throw error;
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
+  }
+}
+
+/** Waits until `condition` holds; throws, naming `what`, when it does not within so many milliseconds. */
+export async function until(what: string, milliseconds: number, condition: () => boolean): Promise<void> {
+  const deadline = Date.now() + milliseconds;
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error(`Not within ${milliseconds / 1_000} s: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
