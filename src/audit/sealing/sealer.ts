@@ -10,6 +10,8 @@ import { type Backlog, readBacklog } from './backlog.js';
 import { BATCH, seal } from './seal.js';
 
 const PAUSE_MS = 250;
+/** Also a look that had to wait for a connection of the pool takes long: that says nothing about the next one. */
+const LONGEST_PAUSE_MS = 5_000;
 
 /** Gives every event its leaf, soon after it was committed. Any process may; of several that try, one does. */
 @Injectable()
@@ -52,8 +54,8 @@ export class Sealer extends BackgroundWork {
       while ((await this.seal()) === BATCH) if (signal.aborted) break;
       await this.look();
     }
-    // Where a look is costly, with very many gaps, it is a tenth of the time at most.
-    return Math.max(PAUSE_MS, 10 * milliseconds);
+    // Where a look is costly, with very many gaps, it is a tenth of the time up to half a second.
+    return Math.min(Math.max(PAUSE_MS, 10 * milliseconds), LONGEST_PAUSE_MS);
   }
 
   private async look(): Promise<{ backlog: Backlog; milliseconds: number }> {
