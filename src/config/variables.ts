@@ -44,6 +44,11 @@ export const variables = {
       'Connections to PostgreSQL that one process holds at most, beside one for each export under way.',
     default: 10,
   }),
+  PREPARED_STATEMENTS: oneOf(['on', 'off'], {
+    description:
+      '`off` behind a PgBouncer in transaction mode that does not keep track of them: before 1.21, or with `max_prepared_statements = 0`.',
+    default: 'on',
+  }),
   ORDO_SECRET: secret(32, {
     description:
       'At least 32 random characters; the keys of cursors, request fingerprints, refresh tokens and counters are derived from it.',

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { DataSource, DataSourceOptions } from 'typeorm';
 import { migrations } from '../../migrations/index.js';
 
@@ -21,6 +22,17 @@ export function dataSourceOptions(url: string, poolSize: number) {
     migrations,
     migrationsTableName: 'migrations',
   } satisfies DataSourceOptions;
+}
+
+/** What the pool of the service is told beside that: how it connects, and whether statements may be prepared. */
+export interface PoolSettings {
+  readonly stream: () => Socket;
+  readonly preparesStatements: boolean;
+}
+
+/** Whether statements are prepared: always, but where the settings of the pool say otherwise. */
+export function preparesStatements({ options }: DataSource): boolean {
+  return (options.extra as Partial<PoolSettings> | undefined)?.preparesStatements !== false;
 }
 
 /** Names of the migrations that this build knows and the database has not run; needs `SELECT` on `migrations`. */

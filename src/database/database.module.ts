@@ -2,7 +2,7 @@ import { Global, Module } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import type { ServiceConfig } from '../config/config.js';
-import { dataSourceOptions } from './data-source.js';
+import { dataSourceOptions, type PoolSettings } from './data-source.js';
 import { ANSWER_PATIENCE_MS, impatientSocket } from './impatient-socket.js';
 import { isDatabaseUnavailable, isLoginRefused } from './sqlstate.js';
 import { KeyPurge } from './key-purge.js';
@@ -20,7 +20,10 @@ import { WritePath } from './write-path.js';
           config.get('DATABASE_URL', { infer: true }),
           config.get('DATABASE_POOL_SIZE', { infer: true }),
         ),
-        extra: { stream: impatientSocket(ANSWER_PATIENCE_MS) },
+        extra: {
+          stream: impatientSocket(ANSWER_PATIENCE_MS),
+          preparesStatements: config.get('PREPARED_STATEMENTS', { infer: true }) === 'on',
+        } satisfies PoolSettings,
         autoLoadEntities: true,
         retryAttempts: 30,
         retryDelay: 1_000,

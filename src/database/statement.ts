@@ -1,19 +1,20 @@
 import { EntityManager, QueryFailedError } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
+import { preparesStatements } from './data-source.js';
 import type { Queryable } from './snapshot.js';
 
 /** What node-postgres offers, be it the pool or one of its connections. */
 interface Connection {
   query(query: {
-    readonly name: string;
+    readonly name?: string;
     readonly text: string;
     readonly values: readonly unknown[];
   }): Promise<{ readonly rows: unknown[] }>;
 }
 
 /**
- * SQL that is run often: each connection parses and plans it once. `R` is a row of the answer. Neither the ORM's events
- * nor its hydration take part.
+ * SQL that is run often: each connection parses and plans it once, unless statements shall not be prepared. `R` is a row
+ * of the answer. Neither the ORM's events nor its hydration take part.
  */
 export class Statement<R> {
   /** `name` tells it from all others. */
@@ -26,7 +27,7 @@ export class Statement<R> {
   async run(on: EntityManager | Queryable, values: readonly unknown[]): Promise<R[]> {
     if (!(on instanceof EntityManager)) return on.query<R[]>(this.text, [...values]);
     const connection = (await on.queryRunner?.connect()) as Connection | undefined;
-    const query = { name: this.name, text: this.text, values };
+    const query = { text: this.text, values, ...(preparesStatements(on.dataSource) && { name: this.name }) };
     const { rows } = await (connection ?? poolOf(on)).query(query).catch((error: unknown) => {
       // As the ORM tells it: of such an error the log leaves out what may be personal.
       throw Error.isError(error) ? new QueryFailedError(this.text, [], error) : error;

@@ -8,7 +8,9 @@ import { lines } from '../support/samples.js';
 interface Failure {
   readonly what: string;
   readonly why: string;
-  readonly clientPort: number | undefined;
+  /** Who should have answered it, and how many milliseconds after the load began it failed. */
+  readonly replica: string | undefined;
+  readonly at: number;
 }
 
 /** What the clients have seen so far. */
@@ -30,6 +32,8 @@ interface Seen {
 /** Who sends, and what for. */
 interface Plan {
   readonly url: string;
+  /** Which replica a client is connected with, by the port that it calls from. */
+  readonly servedBy: (clientPort: number | undefined) => string | undefined;
   readonly token: string;
   readonly refreshToken: string;
   /** The customer whose orders are exported, and how many there are. */
@@ -74,6 +78,8 @@ export function startLoad(plan: Plan): { readonly seen: Seen; stop(): Promise<vo
 }
 
 class Load {
+  private readonly began = performance.now();
+
   constructor(
     private readonly plan: Plan,
     private readonly seen: Seen,
@@ -145,7 +151,7 @@ class Load {
         if (orders !== exported.orders) throw new Error(`${orders} orders of ${exported.orders}`);
         this.seen.exports++;
       } catch (error) {
-        this.seen.failures.push({ what: 'export', why: String(error), clientPort });
+        this.fail('export', String(error), clientPort);
         await delay(RETRY_MS);
       }
     }
@@ -195,12 +201,18 @@ class Load {
       const answer = await client.send(path, sent);
       this.seen.slowest = Math.max(this.seen.slowest, answer.milliseconds - (sent.pauseMs ?? 0));
       if (answer.status === status) return answer;
-      this.seen.failures.push({ what, why: `${answer.status} ${answer.body}`, clientPort: undefined });
+      this.fail(what, `${answer.status} ${answer.body}`, answer.clientPort);
     } catch (error) {
       if (!(error instanceof NoAnswer)) throw error;
-      this.seen.failures.push({ what, why: error.message, clientPort: error.clientPort });
+      this.fail(what, error.message, error.clientPort);
     }
     return undefined;
+  }
+
+  private fail(what: string, why: string, clientPort: number | undefined): void {
+    const at = Math.round(performance.now() - this.began);
+    // At once: a port is soon given to another connection.
+    this.seen.failures.push({ what, why, replica: this.plan.servedBy(clientPort), at });
   }
 }
 

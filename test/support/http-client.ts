@@ -8,6 +8,8 @@ export interface Answer {
   readonly headers: NodeJS.Dict<string | string[]>;
   readonly body: string;
   readonly milliseconds: number;
+  /** The port that it was asked from. */
+  readonly clientPort: number | undefined;
 }
 
 /** No whole answer came; `clientPort` is the port that the request was sent from, where there was a connection. */
@@ -63,7 +65,8 @@ export class HttpClient {
     sent.on('response', (response) => {
       const { statusCode: status = 0, headers: answered } = response;
       text(response).then((received) => {
-        resolve({ status, headers: answered, body: received, milliseconds: performance.now() - started });
+        const milliseconds = performance.now() - started;
+        resolve({ status, headers: answered, body: received, milliseconds, clientPort });
       }, reject);
     });
     const answer = promise.catch((error: unknown) => {
