@@ -21,14 +21,27 @@ it('all connections of the pool are waiting for a lock', async () => {
   const shop = await openShop(server, folder, { environment: { DATABASE_POOL_SIZE: '3' } });
   await shop.serves();
   const other = new pg.Client({ connectionString: server.superuserUrl });
+  other.on('error', () => undefined);
   await other.connect();
   await other.query('BEGIN');
-  // All placements wait, and everybody else for a connection.
-  await other.query('LOCK TABLE order_lines IN EXCLUSIVE MODE');
+  await other.query('LOCK TABLE orders IN EXCLUSIVE MODE');
+  // Placements share one connection; changes of single orders take one each.
+  const [order] = await server.query<{ id: string }>('SELECT id FROM orders LIMIT 1');
+  const released = new AbortController();
+  const isReleased = () => released.signal.aborted;
+  const changes = Array.from({ length: 6 }, async () => {
+    while (!isReleased()) {
+      const sent = { method: 'PATCH', headers: { 'If-Match': '*' }, body: { note: 'x' } };
+      const { status, headers } = await shop.client.send(`/v1/orders/${order?.id}`, sent);
+      if (!isReleased()) expect([status, headers['retry-after']]).toEqual([503, '1']);
+    }
+  });
   await shop.refuses();
-  await until('it says that it is not ready', 20_000, () => shop.health.ready === 503);
+  await until('it says that it is not ready', 30_000, () => shop.health.ready === 503);
+  released.abort();
   await other.query('ROLLBACK');
   await other.end();
+  await Promise.all(changes);
   await shop.serves();
   await shop.close();
 });

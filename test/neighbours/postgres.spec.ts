@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
-import { createFolder, until } from '../support/process.js';
+import { createFolder, eventually, until } from '../support/process.js';
 import { type Relay, startRelay } from '../support/relay.js';
 import { openShop } from './shop.js';
 
@@ -83,7 +83,11 @@ it('connections end up at a standby that takes no writes, until it is promoted',
   const shop = await openShop(standby, folder, { url });
   await shop.serves();
   moveTo(standby);
-  await shop.refuses();
+  await eventually(async () => {
+    const read = await shop.client.send('/v1/orders?limit=1');
+    expect([read.status, shop.health.ready]).toEqual([200, 200]);
+  });
+  for (let time = 0; time < 3; time++) await shop.refuses();
   await primary.stop('immediate');
   await standby.promote();
   await shop.serves();
