@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
 import { createFolder, until } from '../support/process.js';
-import { openShop } from './shop.js';
+import { abandonShops, openShop } from './shop.js';
 
 const VOLUME = '400m';
 const ROOM = 512 * 1_024;
@@ -35,6 +35,7 @@ if (!isPossible) {
     server = await startPostgres(join(volume, 'data'));
   });
   afterEach(async () => {
+    await abandonShops();
     await server.stop('immediate').catch(() => undefined);
     spawnSync('umount', ['--lazy', volume]);
     await remove();

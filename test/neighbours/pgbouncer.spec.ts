@@ -7,7 +7,7 @@ import { hasPgBouncer, startPgBouncer, type TestPgBouncer } from '../support/pgb
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
 import { createFolder, until } from '../support/process.js';
 import { lines } from '../support/samples.js';
-import { openShop, type Shop } from './shop.js';
+import { abandonShops, openShop, type Shop } from './shop.js';
 
 const MIGRATE = new URL('../../dist/src/cli/migrate.js', import.meta.url).pathname;
 
@@ -33,6 +33,7 @@ const SERVER_CONNECTIONS = 4;
     });
   });
   afterAll(async () => {
+    await abandonShops();
     await bouncer.kill();
     await server.stop('immediate');
     await remove();

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
 import { createFolder, until } from '../support/process.js';
-import { openShop } from './shop.js';
+import { abandonShops, openShop } from './shop.js';
 
 let folder: string;
 let remove: () => Promise<void>;
@@ -13,6 +13,7 @@ beforeEach(async () => {
   server = await startPostgres(join(folder, 'primary'), { max_connections: '30' });
 });
 afterEach(async () => {
+  await abandonShops();
   await server.stop('immediate');
   await remove();
 });

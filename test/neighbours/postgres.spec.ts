@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
 import { createFolder, eventually, until } from '../support/process.js';
 import { type Relay, startRelay } from '../support/relay.js';
-import { openShop } from './shop.js';
+import { abandonShops, openShop } from './shop.js';
 
 let folder: string;
 let remove: () => Promise<void>;
@@ -13,6 +13,7 @@ beforeEach(async () => {
   ({ folder, remove } = await createFolder());
 });
 afterEach(async () => {
+  await abandonShops();
   for (const stop of stopping.splice(0).reverse()) await stop().catch(() => undefined);
   await remove();
 });

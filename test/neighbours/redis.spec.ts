@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
 import { createFolder, eventually } from '../support/process.js';
 import { hasRedis, startRedis, type TestRedis } from '../support/redis.js';
-import { openShop } from './shop.js';
+import { abandonShops, openShop } from './shop.js';
 
 (hasRedis ? describe : describe.skip)('with shared limits', () => {
   let folder: string;
@@ -16,6 +16,7 @@ import { openShop } from './shop.js';
     redis = await startRedis();
   });
   afterAll(async () => {
+    await abandonShops();
     redis.resume();
     await redis.kill();
     await server.stop('immediate');

@@ -39,6 +39,14 @@ export interface Shop {
   close(): Promise<void>;
 }
 
+const open = new Set<() => Promise<unknown>>();
+
+/** Ends what a test has left behind that did not get as far as to close its shop. */
+export async function abandonShops(): Promise<void> {
+  await Promise.all([...open].map((abandon) => abandon()));
+  open.clear();
+}
+
 /** Opens a shop on the database, which its service reaches by `url`. `folder` is its own. */
 export async function openShop(
   database: TestPostgres,
@@ -55,6 +63,12 @@ export async function openShop(
     AUDIT_CHECKPOINT_SINK: join(folder, 'checkpoint'),
     ...environment,
   });
+  let isOpen = true;
+  open.add(() => {
+    isOpen = false;
+    service.process.kill('SIGKILL');
+    return service.exited();
+  });
   const url = await service.listening();
   const client = new HttpClient(url, undefined, 20);
   const signedIn = await client.send('/v1/auth/login', { method: 'POST', body: ADMIN });
@@ -67,7 +81,6 @@ export async function openShop(
   const acknowledged = new Map<string, string>();
   const checkpoints = new Set<string>();
   const ordersOf = Array.from({ length: CUSTOMERS }, () => 0);
-  let isOpen = true;
 
   /** One request, whose answer is judged; undefined where it was refused. */
   async function ask(
@@ -89,6 +102,7 @@ export async function openShop(
       const key = randomUUID();
       let answer: Answer | undefined;
       while (answer === undefined) {
+        if (service.process.signalCode !== null) return;
         answer = await ask('/v1/orders', {
           method: 'POST',
           headers: { 'Idempotency-Key': key },
