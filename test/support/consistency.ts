@@ -22,7 +22,7 @@ export async function expectConsistent(database: Pick<TestDatabase, 'serviceUrl'
     checks.register(userCheck);
     checks.register(orderCheck);
     checks.register(apiKeyCheck);
-    const [newest] = await database.query<{ origin: string }>(
+    const [newest] = await dataSource.query<{ origin: string }[]>(
       'SELECT origin FROM audit_checkpoints ORDER BY created_at DESC LIMIT 1',
     );
     const log = { origin: newest?.origin ?? '', signers: [], verifiers: [] };
