@@ -2,8 +2,8 @@
 export default {
   testEnvironment: 'node',
   testMatch: ['<rootDir>/test/**/*.spec.ts'],
-  // They take minutes: see jest.opt-in.config.js.
-  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/(rollout|neighbours)/'],
+  // They take minutes: see jest.long.config.js and jest.opt-in.config.js.
+  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/(long|rollout|neighbours)/'],
   roots: ['<rootDir>/src', '<rootDir>/migrations', '<rootDir>/test'],
   globalSetup: './test/support/global-setup.mjs',
   globalTeardown: './test/support/global-teardown.mjs',
@@ -33,10 +33,10 @@ export default {
   testTimeout: 60_000,
   maxWorkers: 2,
 
-  // Only with --coverage. Left out: what runs as a process of its own, where Jest cannot look.
+  // Only with --coverage, of these tests alone. Left out: what runs as a process of its own, where Jest cannot look.
   coverageProvider: 'babel', // counts statements; v8 also counts blank and comment lines as covered
   coverageDirectory: 'coverage',
   coverageReporters: ['text', 'lcov'],
   collectCoverageFrom: ['src/**/*.ts', '!src/{main,run,serve}.ts', '!src/cli/**'],
-  coverageThreshold: { global: { lines: 90 } },
+  coverageThreshold: { global: { lines: 87 } },
 };

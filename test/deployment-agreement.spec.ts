@@ -186,7 +186,12 @@ async function environmentOf(manifests: readonly Manifest[], name: string): Prom
   it('fits into the connections that the pooler and PostgreSQL have', async () => {
     const { maxReplicas } = one(production, 'HorizontalPodAutoscaler').spec;
     const { maxSurge } = apiOf(production).deployment.spec!.strategy!.rollingUpdate!;
-    const exports = Number(/MOST_AT_ONCE = (\d+)/.exec(await read('src/orders/export.ts'))?.[1]);
+    const exporters = await Promise.all(
+      ['src/orders/export.ts', 'src/audit/export/audit-export.ts'].map(read),
+    );
+    const exports = exporters
+      .map((source) => Number(/new AtOnce\((\d+),/.exec(source)?.[1]))
+      .reduce((sum, most) => sum + most);
     const ofOne = Number(configurationOf(production).DATABASE_POOL_SIZE) + exports;
     const pooler = one(production, 'Pooler', 'ordo-pooler').spec;
     const { max_client_conn, default_pool_size } = pooler.pgbouncer.parameters!;

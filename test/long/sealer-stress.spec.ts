@@ -6,16 +6,16 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import type pg from 'pg';
 import { DataSource } from 'typeorm';
-import { readBacklog } from '../src/audit/sealing/backlog.js';
-import { seal } from '../src/audit/sealing/seal.js';
-import { dataSourceOptions } from '../src/database/data-source.js';
-import { kill, startScript } from './support/child.js';
-import { createDatabase, type TestDatabase } from './support/database.js';
-import { addEvent, addEvents, expectSound, gapsOf } from './support/log.js';
-import { createFolder, eventually, startProcess } from './support/process.js';
-import { createPublisher } from './support/publisher.js';
-import { eventRow, insert, userRow } from './support/rows.js';
-import { ADMIN_PASSWORD, testConfig } from './support/service.js';
+import { readBacklog } from '../../src/audit/sealing/backlog.js';
+import { seal } from '../../src/audit/sealing/seal.js';
+import { dataSourceOptions } from '../../src/database/data-source.js';
+import { kill, startScript } from '../support/child.js';
+import { createDatabase, type TestDatabase } from '../support/database.js';
+import { addEvent, addEvents, expectSound, gapsOf } from '../support/log.js';
+import { createFolder, eventually, startProcess } from '../support/process.js';
+import { createPublisher } from '../support/publisher.js';
+import { eventRow, insert, userRow } from '../support/rows.js';
+import { ADMIN_PASSWORD, testConfig } from '../support/service.js';
 
 /** Seconds of the stress; more with SEALER_STRESS_SECONDS. */
 const SECONDS = Number(process.env.SEALER_STRESS_SECONDS ?? 3);
@@ -37,7 +37,7 @@ afterEach(async () => {
 
 /** A process that seals as fast as it can. */
 async function startSealing(): Promise<ChildProcess> {
-  const child = await startScript(new URL('./support/seal-forever.mjs', import.meta.url), [
+  const child = await startScript(new URL('../support/seal-forever.mjs', import.meta.url), [
     database.serviceUrl,
   ]);
   children.push(child);

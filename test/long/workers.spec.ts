@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from '@jest/globals';
-import { createDatabase, type TestDatabase } from './support/database.js';
+import { createDatabase, type TestDatabase } from '../support/database.js';
 import {
   createFolder,
   eventually,
@@ -10,8 +10,8 @@ import {
   type ServiceProcess,
   startProcess,
   tokenOf,
-} from './support/process.js';
-import { lines } from './support/samples.js';
+} from '../support/process.js';
+import { lines } from '../support/samples.js';
 
 const ADMIN = { email: 'admin@example.com', password: 'the admin of the tests' };
 

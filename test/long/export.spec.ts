@@ -7,11 +7,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { parse } from 'csv-parse/sync';
-import { Metrics } from '../src/metrics/metrics.js';
-import { loadOrders } from './support/bulk.js';
-import { createDatabase, type TestDatabase } from './support/database.js';
-import { ask, download, hangUpAll } from './support/download.js';
-import { createKey, createPerson, type Person } from './support/people.js';
+import { Metrics } from '../../src/metrics/metrics.js';
+import { loadOrders } from '../support/bulk.js';
+import { createDatabase, type TestDatabase } from '../support/database.js';
+import { ask, download, hangUpAll } from '../support/download.js';
+import { createKey, createPerson, type Person } from '../support/people.js';
 import {
   createFolder,
   eventually,
@@ -19,15 +19,15 @@ import {
   type ServiceProcess,
   startProcess,
   tokenOf,
-} from './support/process.js';
-import { createUser, lines, type OrderBody, placeOrder, type UserBody } from './support/samples.js';
+} from '../support/process.js';
+import { createUser, lines, type OrderBody, placeOrder, type UserBody } from '../support/samples.js';
 import {
   ADMIN_EMAIL,
   ADMIN_PASSWORD,
   startService,
   type TestService,
   testConfig,
-} from './support/service.js';
+} from '../support/service.js';
 
 const PATH = '/v1/orders/export';
 type Row = Record<string, string>;
@@ -276,7 +276,7 @@ describe('an export', () => {
     const file = join(folder, 'orders.ndjson');
     const texts = await exported(service);
     await writeFile(file, texts.join('\n'));
-    const command = fileURLToPath(new URL('../dist/src/cli/import.js', import.meta.url));
+    const command = fileURLToPath(new URL('../../dist/src/cli/import.js', import.meta.url));
     const child = spawn(process.execPath, [command, file, '--url', another.url], {
       env: { ORDO_API_KEY: key },
     });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { createDatabase, type TestDatabase } from './support/database.js';
-import { createFolder, type ServiceProcess, startProcess } from './support/process.js';
+import { createDatabase, type TestDatabase } from '../support/database.js';
+import { createFolder, type ServiceProcess, startProcess } from '../support/process.js';
 
 const ADMIN = { email: 'admin@example.com', password: 'the admin of the tests' };
 
@@ -37,7 +37,7 @@ function signIn(address: string, credentials: object): Promise<Response> {
   });
 }
 
-/** Compares times too, for a machine that does nothing else: ORDO_SIGN_IN_P99=1 npm test -- test/sign-in-load */
+/** Compares times too, for a machine that does nothing else: ORDO_SIGN_IN_P99=1 npm run test:long -- test/long/sign-in-load */
 const isTimed = process.env.ORDO_SIGN_IN_P99 !== undefined;
 
 it(`200 sign-ins at once fill the queue and no more, and other routes answer meanwhile${isTimed ? ', at most half as fast' : ''}`, async () => {

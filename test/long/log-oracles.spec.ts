@@ -5,18 +5,18 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { verifyCheckpoint } from '@sigstore/verify/dist/tlog/checkpoint.js';
 import { verifyMerkleInclusion } from '@sigstore/verify/dist/tlog/merkle.js';
-import { formatTreeHead, parseTreeHead } from '../src/audit/log/checkpoint.js';
-import { openNote, parseVerifier, type Verifier } from '../src/audit/log/note.js';
-import { verifyInclusion } from '../src/audit/log/tree.js';
-import { LogIdentity } from '../src/audit/log-identity.js';
-import { runCli, runProgram } from './support/cli.js';
-import { createDatabase, type TestDatabase } from './support/database.js';
-import { type Claim, flipBit, mutations } from './support/mutations.js';
-import { createUser, placeOrder } from './support/samples.js';
-import { referenceLeaf, ReferenceTree } from './support/reference-tree.js';
-import { startService, type TestService } from './support/service.js';
-import { serveFolder } from './support/static-server.js';
-import { addLeaves, growLog, verifierKey } from './support/synthetic-log.js';
+import { formatTreeHead, parseTreeHead } from '../../src/audit/log/checkpoint.js';
+import { openNote, parseVerifier, type Verifier } from '../../src/audit/log/note.js';
+import { verifyInclusion } from '../../src/audit/log/tree.js';
+import { LogIdentity } from '../../src/audit/log-identity.js';
+import { runCli, runProgram } from '../support/cli.js';
+import { createDatabase, type TestDatabase } from '../support/database.js';
+import { type Claim, flipBit, mutations } from '../support/mutations.js';
+import { createUser, placeOrder } from '../support/samples.js';
+import { referenceLeaf, ReferenceTree } from '../support/reference-tree.js';
+import { startService, type TestService } from '../support/service.js';
+import { serveFolder } from '../support/static-server.js';
+import { addLeaves, growLog, verifierKey } from '../support/synthetic-log.js';
 
 /*
  * Verifiers that we did not write read what the service serves: @sigstore/verify (its checks of Rekor's checkpoints and
@@ -31,7 +31,7 @@ interface EventProof {
   checkpoint: string;
 }
 
-const ORACLE = new URL('oracle', import.meta.url).pathname;
+const ORACLE = new URL('../oracle', import.meta.url).pathname;
 
 let database: TestDatabase;
 let service: TestService;

@@ -2,10 +2,10 @@ import { randomInt, randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import type pg from 'pg';
-import { expectConsistent } from './support/consistency.js';
-import { createDatabase, type TestDatabase } from './support/database.js';
-import { createFolder, type ServiceProcess, startProcess, tokenOf } from './support/process.js';
-import { lines } from './support/samples.js';
+import { expectConsistent } from '../support/consistency.js';
+import { createDatabase, type TestDatabase } from '../support/database.js';
+import { createFolder, type ServiceProcess, startProcess, tokenOf } from '../support/process.js';
+import { lines } from '../support/samples.js';
 
 const PLACEMENTS = Number(process.env['ORDO_PLACEMENTS'] ?? 1_000);
 const CLIENTS = 48;

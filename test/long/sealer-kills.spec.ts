@@ -3,17 +3,17 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { DataSource } from 'typeorm';
-import { parseTreeHead } from '../src/audit/log/checkpoint.js';
-import { readBacklog } from '../src/audit/sealing/backlog.js';
-import { seal } from '../src/audit/sealing/seal.js';
-import { dataSourceOptions } from '../src/database/data-source.js';
-import { kill, startScript } from './support/child.js';
-import { createDatabase, type TestDatabase } from './support/database.js';
-import { addEvent, addEvents, expectSound, gapsOf } from './support/log.js';
-import { eventually } from './support/process.js';
-import { type CuttingProxy, startProxy } from './support/proxy.js';
-import { createPublisher } from './support/publisher.js';
-import { testConfig } from './support/service.js';
+import { parseTreeHead } from '../../src/audit/log/checkpoint.js';
+import { readBacklog } from '../../src/audit/sealing/backlog.js';
+import { seal } from '../../src/audit/sealing/seal.js';
+import { dataSourceOptions } from '../../src/database/data-source.js';
+import { kill, startScript } from '../support/child.js';
+import { createDatabase, type TestDatabase } from '../support/database.js';
+import { addEvent, addEvents, expectSound, gapsOf } from '../support/log.js';
+import { eventually } from '../support/process.js';
+import { type CuttingProxy, startProxy } from '../support/proxy.js';
+import { createPublisher } from '../support/publisher.js';
+import { testConfig } from '../support/service.js';
 
 /*
  * A proxy holds a process up at the statement of a name, which then is killed. `COMMIT` alone is the statement: it ends
@@ -81,7 +81,7 @@ describe('a sealing process that is killed', () => {
     const before = await leaves();
 
     const stalled = proxy.stallAt(bytes, direction);
-    const child = await startScript(new URL('./support/seal-forever.mjs', import.meta.url), [proxy.url]);
+    const child = await startScript(new URL('../support/seal-forever.mjs', import.meta.url), [proxy.url]);
     await stalled;
     const isCommitted = direction === 'answer';
     await eventually(async () => {
@@ -135,7 +135,7 @@ describe('a publishing process that is killed', () => {
       const [sizeBefore, sizeNow] = [await published(), await leaves()];
       const held = hold();
       const secret = testConfig(database).ORDO_SECRET;
-      const child = await startScript(new URL('./support/publish-forever.mjs', import.meta.url), [
+      const child = await startScript(new URL('../support/publish-forever.mjs', import.meta.url), [
         proxy.url,
         sink.url,
         secret,

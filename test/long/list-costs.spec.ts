@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type pg from 'pg';
-import { loadCrowd, person } from './support/crowd.js';
-import { createDatabase, type TestDatabase } from './support/database.js';
-import { type Filters, type List, listPaths, pageCost, PLANNING, truth } from './support/page-cost.js';
-import { startService, type TestService } from './support/service.js';
+import { loadCrowd, person } from '../support/crowd.js';
+import { createDatabase, type TestDatabase } from '../support/database.js';
+import { type Filters, type List, listPaths, pageCost, PLANNING, truth } from '../support/page-cost.js';
+import { startService, type TestService } from '../support/service.js';
 
 // What a page costs in buffers: how many pages of tables and indexes PostgreSQL looks at for it. Unlike the time that
 // it takes, that does not depend on the machine.

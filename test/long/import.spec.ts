@@ -12,12 +12,12 @@ import {
   SAMPLE,
   startImport,
   summary,
-} from './support/import.js';
-import { createKey } from './support/people.js';
-import { createUser, type OrderBody, placeOrder } from './support/samples.js';
-import { startService, type TestService } from './support/service.js';
+} from '../support/import.js';
+import { createKey } from '../support/people.js';
+import { createUser, type OrderBody, placeOrder } from '../support/samples.js';
+import { startService, type TestService } from '../support/service.js';
 
-const NORTHWIND = fileURLToPath(new URL('../../shared/data/northwind-orders.ndjson', import.meta.url));
+const NORTHWIND = fileURLToPath(new URL('../../../shared/data/northwind-orders.ndjson', import.meta.url));
 
 let files: ImportFiles;
 let service: TestService;

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { type Browser, chromium, type Page } from 'playwright-core';
-import { createKey, signIn } from './support/people.js';
-import { ADMIN_EMAIL, ADMIN_PASSWORD, startService, type TestService } from './support/service.js';
+import { createKey, signIn } from '../support/people.js';
+import { ADMIN_EMAIL, ADMIN_PASSWORD, startService, type TestService } from '../support/service.js';
 
 const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(
   existsSync,

@@ -3,13 +3,13 @@ import { existsSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { createDatabase, type TestDatabase } from './support/database.js';
-import { tamper } from './support/forgery.js';
-import { createKey } from './support/people.js';
-import { createUser, placeOrder } from './support/samples.js';
-import { startService, type TestService } from './support/service.js';
+import { createDatabase, type TestDatabase } from '../support/database.js';
+import { tamper } from '../support/forgery.js';
+import { createKey } from '../support/people.js';
+import { createUser, placeOrder } from '../support/samples.js';
+import { startService, type TestService } from '../support/service.js';
 
-const COMMAND = fileURLToPath(new URL('../dist/src/cli/integrity.js', import.meta.url));
+const COMMAND = fileURLToPath(new URL('../../dist/src/cli/integrity.js', import.meta.url));
 
 interface Run {
   readonly code: number | null;

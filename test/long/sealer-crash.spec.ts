@@ -4,18 +4,18 @@ import { join } from 'node:path';
 import { afterAll, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { DataSource } from 'typeorm';
-import { readBacklog } from '../src/audit/sealing/backlog.js';
-import { seal } from '../src/audit/sealing/seal.js';
-import { dataSourceOptions } from '../src/database/data-source.js';
+import { readBacklog } from '../../src/audit/sealing/backlog.js';
+import { seal } from '../../src/audit/sealing/seal.js';
+import { dataSourceOptions } from '../../src/database/data-source.js';
 import {
   type EmbeddedDatabase,
   grantServiceRole,
   startEmbeddedDatabase,
-} from '../src/database/embedded/embedded-database.js';
-import { migrate } from '../src/database/migrate.js';
-import type { TestDatabase } from './support/database.js';
-import { addEvent, addEvents, expectSound, gapsOf } from './support/log.js';
-import { eventually } from './support/process.js';
+} from '../../src/database/embedded/embedded-database.js';
+import { migrate } from '../../src/database/migrate.js';
+import type { TestDatabase } from '../support/database.js';
+import { addEvent, addEvents, expectSound, gapsOf } from '../support/log.js';
+import { eventually } from '../support/process.js';
 
 const folders: string[] = [];
 const closing: (() => Promise<unknown>)[] = [];

@@ -1,11 +1,11 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { DataSource } from 'typeorm';
-import { readBacklog } from '../src/audit/sealing/backlog.js';
-import { BATCH, seal } from '../src/audit/sealing/seal.js';
-import { dataSourceOptions } from '../src/database/data-source.js';
-import { createDatabase, type TestDatabase } from './support/database.js';
-import { addEvent, addEvents, gapsOf } from './support/log.js';
+import { readBacklog } from '../../src/audit/sealing/backlog.js';
+import { BATCH, seal } from '../../src/audit/sealing/seal.js';
+import { dataSourceOptions } from '../../src/database/data-source.js';
+import { createDatabase, type TestDatabase } from '../support/database.js';
+import { addEvent, addEvents, gapsOf } from '../support/log.js';
 
 /** Events that nobody has sealed, and five times the gaps. With SEALER_BACKLOG=500000 figures are shown as well. */
 const BACKLOG = Number(process.env.SEALER_BACKLOG ?? 30_000);

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
 
-const RUN = new URL('../bench/run.mjs', import.meta.url).pathname;
+const RUN = new URL('../../bench/run.mjs', import.meta.url).pathname;
 const PEERS = ['nest-typeorm', 'fastify-pg'];
 
 /** Runs the benchmark in a temporary folder of its own; answers its exit code and what it printed. */

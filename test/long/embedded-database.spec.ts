@@ -8,13 +8,13 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import pg from 'pg';
-import { StartupError } from '../src/config/startup-error.js';
+import { StartupError } from '../../src/config/startup-error.js';
 import {
   type EmbeddedDatabase,
   type EmbeddedDatabaseOptions,
   grantServiceRole,
   startEmbeddedDatabase,
-} from '../src/database/embedded/embedded-database.js';
+} from '../../src/database/embedded/embedded-database.js';
 
 const FAST: EmbeddedDatabaseOptions = { durable: false, maxConnections: 300 };
 const asRoot = process.getuid?.() === 0;
@@ -80,7 +80,7 @@ async function startElsewhere(folder: string): Promise<{ process: ChildProcess; 
         next(name.startsWith('.') && context.parentURL?.endsWith('.ts') ? name.replace(/\\.js$/, '.ts') : name, context),
     });`;
   const module = pathToFileURL(
-    join(import.meta.dirname, '../src/database/embedded/embedded-database.ts'),
+    join(import.meta.dirname, '../../src/database/embedded/embedded-database.ts'),
   ).href;
   const program = `const { startEmbeddedDatabase } = await import('${module}');
     const database = await startEmbeddedDatabase(${JSON.stringify(folder)}, ${JSON.stringify(FAST)});

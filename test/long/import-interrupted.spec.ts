@@ -14,10 +14,10 @@ import {
   SAMPLE,
   startImport,
   summary,
-} from './support/import.js';
-import { createKey, createPerson } from './support/people.js';
-import { createUser } from './support/samples.js';
-import { startService, type TestService } from './support/service.js';
+} from '../support/import.js';
+import { createKey, createPerson } from '../support/people.js';
+import { createUser } from '../support/samples.js';
+import { startService, type TestService } from '../support/service.js';
 
 // An import through a proxy, on which all may happen that happens on the way to a service.
 

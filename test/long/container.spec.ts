@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { stringify } from 'yaml';
-import { startEmbeddedDatabase } from '../src/database/embedded/embedded-database.js';
-import { all, apiOf, configurationOf, type Manifest, one, podsOf, render } from './support/manifests.js';
-import { NODE, Podman } from './support/podman.js';
-import { createFolder, eventually, tokenOf } from './support/process.js';
-import { lines } from './support/samples.js';
+import { startEmbeddedDatabase } from '../../src/database/embedded/embedded-database.js';
+import { all, apiOf, configurationOf, type Manifest, one, podsOf, render } from '../support/manifests.js';
+import { NODE, Podman } from '../support/podman.js';
+import { createFolder, eventually, tokenOf } from '../support/process.js';
+import { lines } from '../support/samples.js';
 
 // `npm run test:container`: minutes, root, and Debian's podman, runc, catatonit, iptables and debootstrap.
 const describeContainer = process.env.CONTAINER_TEST === undefined ? describe.skip : describe;

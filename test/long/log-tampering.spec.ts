@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { parseVerifier } from '../src/audit/log/note.js';
-import { HttpSource } from '../src/cli/log/http-source.js';
-import { verifyLog } from '../src/cli/log/verify-log.js';
-import { createDatabase, type TestDatabase } from './support/database.js';
-import { keepLog, restoreLog } from './support/kept-log.js';
-import type { AuditEvent } from './support/log-client.js';
-import { flipBit } from './support/mutations.js';
-import { createUser, placeOrder } from './support/samples.js';
-import { startService, type TestService } from './support/service.js';
-import { growLog, publish, verifierKey } from './support/synthetic-log.js';
+import { parseVerifier } from '../../src/audit/log/note.js';
+import { HttpSource } from '../../src/cli/log/http-source.js';
+import { verifyLog } from '../../src/cli/log/verify-log.js';
+import { createDatabase, type TestDatabase } from '../support/database.js';
+import { keepLog, restoreLog } from '../support/kept-log.js';
+import type { AuditEvent } from '../support/log-client.js';
+import { flipBit } from '../support/mutations.js';
+import { createUser, placeOrder } from '../support/samples.js';
+import { startService, type TestService } from '../support/service.js';
+import { growLog, publish, verifierKey } from '../support/synthetic-log.js';
 
 /*
  * A superuser with the triggers off does as he likes; whoever holds a checkpoint from before finds out. Each kind of
