@@ -92,7 +92,7 @@ it('serve on one port what any of them wrote, are measured together, and stop wi
   }
   await eventually(async () => {
     await send(token, 'GET', '/v1/orders');
-    expect(workersOf('/v1/orders/{id}').size).toBe(3);
+    expect(workersOf('/v1/orders').size).toBe(3);
   });
 
   const metrics = await (await fetch(metricsUrl)).text();
