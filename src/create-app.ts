@@ -14,6 +14,7 @@ import { answerClientErrors } from './http/client-errors.js';
 import { serveDocs } from './http/docs-page.js';
 import { Overload } from './http/overload.js';
 import { RequestLog } from './http/request-log.middleware.js';
+import { traceRequest } from './http/request-span.js';
 import { NDJSON } from './http/stream.js';
 import { TimeLimit } from './http/time-limit.js';
 
@@ -38,7 +39,9 @@ export async function createApp(config: ServiceConfig): Promise<NestExpressAppli
   const [overload, requestLog, timeLimit] = [app.get(Overload), app.get(RequestLog), app.get(TimeLimit)];
   app.use((request: Request, response: Response, next: NextFunction) => {
     overload.use(request, response, () => {
-      requestLog.use(request, response, () => timeLimit.use(request, response, next));
+      requestLog.use(request, response, () => {
+        traceRequest(request, response, () => timeLimit.use(request, response, next));
+      });
     });
   });
   // A page served over plain HTTP must not send its requests elsewhere.

@@ -55,8 +55,23 @@ async function serveFrom(
   embeddedUrl: string | undefined,
   toldToStop: Promise<unknown>,
 ): Promise<void> {
+  const stopTracing = await traceTo(given);
   const { serve } = await import('./serve.js');
-  await serve(await complete(given, embeddedUrl), toldToStop);
+  try {
+    await serve(await complete(given, embeddedUrl), toldToStop);
+  } finally {
+    await stopTracing?.();
+  }
+}
+
+/** Begins to trace where somebody listens, and returns what ends it. Only then the packages for it are loaded. */
+async function traceTo(config: Config): Promise<(() => Promise<void>) | undefined> {
+  if (config.OTEL_EXPORTER_OTLP_ENDPOINT === undefined) return undefined;
+  const { startTracing } = await import('./tracing/open-telemetry.js');
+  const logger = pino(lineFormat(config.LOG_LEVEL));
+  return startTracing(config.OTEL_EXPORTER_OTLP_ENDPOINT, config, (message) => {
+    logger.warn(message);
+  });
 }
 
 async function startDatabase(config: Config): Promise<EmbeddedDatabase> {

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { Batches } from '../src/database/batches.js';
 import { Problem } from '../src/problems/problem.js';
 
-const LIMITS = { inFlight: 2, weight: 3, waiting: 100 };
+const LIMITS = { name: 'test', inFlight: 2, weight: 3, waiting: 100 };
 
 /** Batches whose runs end when the test says so. */
 function heldBatches(limits = LIMITS) {
@@ -53,14 +53,14 @@ describe('batches', () => {
         seen.push([...inputs]);
         return Promise.resolve(inputs);
       },
-      { inFlight: 1, weight: 10, waiting: 100, weigh: (input) => input },
+      { name: 'test', inFlight: 1, weight: 10, waiting: 100, weigh: (input) => input },
     );
     await Promise.all([4, 6, 1, 50, 9, 2].map((input) => batches.add(input)));
     expect(seen).toEqual([[4, 6], [1], [50], [9], [2]]);
   });
 
   it('refuse what is too much to wait for, and take more once there is room', async () => {
-    const { batches, runs } = heldBatches({ inFlight: 1, weight: 1, waiting: 2 });
+    const { batches, runs } = heldBatches({ name: 'test', inFlight: 1, weight: 1, waiting: 2 });
     const [running] = [batches.add(0)];
     await settle();
     const waiting = [batches.add(1), batches.add(2)];
@@ -115,7 +115,7 @@ describe('batches', () => {
               if (inputs.some((input) => arrivals[input]?.fails)) throw new Error(inputs.join());
               return inputs.map((input) => input * 2);
             },
-            { inFlight, weight, waiting: 1_000 },
+            { name: 'test', inFlight, weight, waiting: 1_000 },
           );
           const answers: Promise<unknown>[] = [];
           for (const [input, { pause }] of arrivals.entries()) {

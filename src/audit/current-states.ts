@@ -32,6 +32,7 @@ const NEWEST_STATES = new Statement<{ type: string; id: string; state: string }>
 export class CurrentStates {
   // Two, so that one can be asked for while the other is read.
   private readonly reads = new Batches((wanted: readonly Wanted[]) => this.read(wanted), {
+    name: 'read states',
     inFlight: 2,
     weight: 200,
     waiting: 4_000,

@@ -156,6 +156,38 @@ export function checkpointSink(about: About<undefined>): Variable<SinkAddress | 
   };
 }
 
+/** The base address of an OpenTelemetry collector. */
+export function collector(about: About<undefined>): Variable<URL | undefined> {
+  return {
+    description: about.description,
+    default: about.shown ?? '',
+    secret: false,
+    read(text) {
+      if (text === undefined) return undefined;
+      const url = URL.canParse(text) ? new URL(text) : undefined;
+      const isHttp = url?.protocol === 'http:' || url?.protocol === 'https:';
+      if (!isHttp || url.href !== url.origin + url.pathname) {
+        throw new Error('must look like http://collector:4318, without user, password and query');
+      }
+      return url;
+    },
+  };
+}
+
+export function share(about: About<number>): Variable<number> {
+  return {
+    description: about.description,
+    default: about.shown ?? `\`${about.default}\``,
+    secret: false,
+    read(text) {
+      if (text === undefined) return about.default;
+      const value = /^\d{1,2}(\.\d{1,15})?$/.test(text) ? Number(text) : NaN;
+      if (!(value >= 0 && value <= 1)) throw new Error('must be a number from 0 to 1');
+      return value;
+    },
+  };
+}
+
 export function origins(about: About<readonly string[]>): Variable<readonly string[]> {
   return {
     description: about.description,

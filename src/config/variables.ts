@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import {
   checkpointSink,
+  collector,
   databaseUrl,
   ed25519Keys,
   email,
@@ -10,6 +11,7 @@ import {
   origins,
   redisUrl,
   secret,
+  share,
   text,
 } from './variable-kinds.js';
 
@@ -102,6 +104,31 @@ export const variables = {
     description:
       'Least severe level that is logged: `fatal`, `error`, `warn`, `info`, `debug`, `trace`, `silent`.',
     default: 'info',
+  }),
+  OTEL_EXPORTER_OTLP_ENDPOINT: collector({
+    description:
+      'Base address of a collector that takes traces by OTLP over HTTP, as `http://collector:4318`.',
+    shown: 'none: nothing is traced',
+    default: undefined,
+  }),
+  OTEL_TRACES_SAMPLER: oneOf(
+    [
+      'always_on',
+      'always_off',
+      'traceidratio',
+      'parentbased_always_on',
+      'parentbased_always_off',
+      'parentbased_traceidratio',
+    ],
+    {
+      description:
+        'Which traces are recorded: `always_on`, `always_off`, `traceidratio`, or after `parentbased_` the same for those that no caller has decided on.',
+      default: 'parentbased_always_on',
+    },
+  ),
+  OTEL_TRACES_SAMPLER_ARG: share({
+    description: 'Share of the traces, 0 to 1, that a sampler with `traceidratio` records.',
+    default: 1,
   }),
   CORS_ORIGINS: origins({
     description: 'Origins whose pages may call the API, separated by commas.',

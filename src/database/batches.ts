@@ -1,7 +1,11 @@
+import type { Span } from '@opentelemetry/api';
 import { unavailable } from '../problems/problem.js';
+import { currentSpan, tracedTogether } from '../tracing/tracing.js';
 
 /** How requests are put together. */
 interface BatchLimits<I> {
+  /** What the span of a batch is called. */
+  readonly name: string;
   /** Batches under way at once. */
   readonly inFlight: number;
   /** What a batch weighs at most; one input alone may weigh more. */
@@ -16,6 +20,8 @@ interface Waiter<I, O> {
   readonly input: I;
   readonly resolve: (output: O) => void;
   readonly reject: (error: unknown) => void;
+  /** The span of whoever asks. */
+  readonly span: Span | undefined;
 }
 
 /**
@@ -44,7 +50,7 @@ export class Batches<I, O> {
       return Promise.reject(unavailable('Too many requests wait for the database.'));
     }
     return new Promise((resolve, reject) => {
-      this.queue.push({ input, resolve, reject });
+      this.queue.push({ input, resolve, reject, span: currentSpan() });
       this.schedule();
     });
   }
@@ -63,7 +69,9 @@ export class Batches<I, O> {
   private async start(batch: readonly Waiter<I, O>[]): Promise<void> {
     this.underWay++;
     try {
-      const outputs = await this.run(batch.map(({ input }) => input));
+      const start = { name: this.limits.name, attributes: { 'ordo.batch.size': batch.length } };
+      const spans = batch.map(({ span }) => span);
+      const outputs = await tracedTogether(start, spans, () => this.run(batch.map(({ input }) => input)));
       if (outputs.length !== batch.length) throw new Error('A batch owes one output for each input');
       // Outputs may be undefined: what is there was counted.
       batch.forEach(({ resolve }, index) => resolve(outputs[index] as O));

@@ -72,9 +72,10 @@ export class WritePath {
    */
   group<A extends Action, I>(
     useCase: UseCase<A, I>,
-    limits: { readonly weight: number; readonly weigh: (input: I) => number },
+    limits: { readonly name: string; readonly weight: number; readonly weigh: (input: I) => number },
   ): (write: Write<I>) => Promise<Written<A>> {
     const batches = new Batches((attempts: readonly Attempt<I>[]) => this.transactEach(attempts, useCase), {
+      name: limits.name,
       inFlight: BATCHES_IN_FLIGHT,
       waiting: WAITING_WRITES,
       weight: limits.weight,

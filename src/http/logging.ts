@@ -4,6 +4,7 @@ import { QueryFailedError } from 'typeorm';
 import type { ServiceConfig } from '../config/config.js';
 import { lineFormat } from '../config/line-format.js';
 import { brokenConstraint, sqlState } from '../database/sqlstate.js';
+import { currentSpan, traceIdOf } from '../tracing/tracing.js';
 
 /** A request in one short line. */
 const PRETTY = {
@@ -16,14 +17,24 @@ const PRETTY = {
  * How the process logs: one JSON object a line, or readable text on a terminal. Requests are logged by `RequestLog`
  * alone, so nestjs-pino's own request logging is bound to no route.
  */
-export function loggingOptions(config: Pick<ServiceConfig, 'LOG_LEVEL' | 'NODE_ENV'>): Params {
+export function loggingOptions(
+  config: Pick<ServiceConfig, 'LOG_LEVEL' | 'NODE_ENV' | 'OTEL_EXPORTER_OTLP_ENDPOINT'>,
+): Params {
   const isPretty = process.stdout.isTTY && config.NODE_ENV !== 'production' && isInstalled('pino-pretty');
   const options: LoggerOptions = {
     ...lineFormat(config.LOG_LEVEL),
     serializers: { err: describeError },
+    // Lines of background work have none, and where nobody traces no line is looked at.
+    ...(config.OTEL_EXPORTER_OTLP_ENDPOINT && { mixin: traceOfLine }),
     ...(isPretty && { transport: { target: 'pino-pretty', options: PRETTY } }),
   };
   return { pinoHttp: { ...options, autoLogging: false, wrapSerializers: false }, forRoutes: [] };
+}
+
+/** The trace that a line belongs to. */
+function traceOfLine(): object {
+  const traceId = traceIdOf(currentSpan());
+  return traceId === undefined ? {} : { traceId };
 }
 
 /**

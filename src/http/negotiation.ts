@@ -2,6 +2,7 @@ import { type CanActivate, createParamDecorator, type ExecutionContext, Injectab
 import { Reflector } from '@nestjs/core';
 import type { Request, Response } from 'express';
 import { Problem } from '../problems/problem.js';
+import { nameHandler } from './request-span.js';
 
 /** What an answer can be beside JSON. */
 export type MediaType = 'text/plain' | 'application/octet-stream';
@@ -15,6 +16,7 @@ export class AcceptGuard implements CanActivate {
   constructor(private readonly reflector: Reflector) {}
 
   canActivate(context: ExecutionContext): boolean {
+    nameHandler(context);
     const types = this.reflector.get<readonly string[] | undefined>(Produces.KEY, context.getHandler());
     const request = context.switchToHttp().getRequest<Request>();
     if (types === undefined) return true;

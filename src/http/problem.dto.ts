@@ -38,6 +38,10 @@ export class ProblemBody {
   @ApiProperty({ enum: Object.keys(problemKinds), enumName: 'ProblemCode' })
   code: string;
 
+  /** Id of the trace that the request belongs to, while the service traces. */
+  @ApiPropertyOptional({ pattern: '^[0-9a-f]{32}$' })
+  traceId?: string;
+
   @ApiPropertyOptional({ type: [FaultBody] })
   errors?: FaultBody[];
 

@@ -3,6 +3,7 @@ import type { Request, Response } from 'express';
 import { isDatabaseUnavailable, SqlState, sqlState } from '../database/sqlstate.js';
 import type { ProblemCode } from '../problems/catalogue.js';
 import { notFound, Problem, unavailable } from '../problems/problem.js';
+import { traceIdOf } from '../tracing/tracing.js';
 import { allowedMethods } from './openapi-document.js';
 
 /** Kinds of errors of body-parser (`type` of its http-errors). */
@@ -43,7 +44,7 @@ export function answerProblem(problem: Problem, request: Request, response: Resp
     .status(problem.status)
     .set(problem.headers)
     .type('application/problem+json')
-    .send(JSON.stringify(problem.toBody(request.id)));
+    .send(JSON.stringify(problem.toBody(request.id, traceIdOf(request.span))));
 }
 
 function toProblem(error: unknown, request: Request): Problem {

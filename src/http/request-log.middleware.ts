@@ -3,8 +3,10 @@ import type { NextFunction, Request, Response } from 'express';
 import { PinoLogger } from 'nestjs-pino';
 import { v7 as uuidv7, validate as isUuid } from 'uuid';
 import { Metrics } from '../metrics/metrics.js';
+import { traceIdOf } from '../tracing/tracing.js';
 import { Drain } from './drain.js';
 import { ANONYMOUS } from './origin.js';
+import { routeOf } from './route.js';
 
 /** As nginx counts a request whose client went away before the answer was complete. */
 const CLIENT_CLOSED_REQUEST = 499;
@@ -39,6 +41,7 @@ export class RequestLog implements NestMiddleware {
     const failed = response.locals.error !== undefined;
     const line = {
       requestId: request.id,
+      ...(request.span && { traceId: traceIdOf(request.span) }),
       method: request.method,
       route: routeOf(request),
       status: aborted ? (failed ? BROKEN_OFF : CLIENT_CLOSED_REQUEST) : response.statusCode,
@@ -61,14 +64,4 @@ export class RequestLog implements NestMiddleware {
 export function requestIdOf(request: Request): string {
   const given = request.get('x-request-id');
   return given !== undefined && isUuid(given) ? given.toLowerCase() : uuidv7();
-}
-
-/** The pattern of the route, as OpenAPI writes it. */
-function routeOf(request: Request): string {
-  const route: unknown = request.route;
-  if (typeof route === 'object' && route !== null && 'path' in route && typeof route.path === 'string') {
-    // Of a request that went no further than a middleware the path ends in a slash.
-    return route.path.replace(/[:*](\w+)/g, '{$1}').replace(/(.)\/$/, '$1');
-  }
-  return 'unmatched';
 }

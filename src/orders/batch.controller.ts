@@ -6,6 +6,7 @@ import { Operation } from '../http/operation.js';
 import { RequestOrigin } from '../http/origin.js';
 import { entityTag } from '../http/preconditions.js';
 import { Problem } from '../problems/problem.js';
+import { currentSpan, traceIdOf } from '../tracing/tracing.js';
 import { BatchItems, type BatchItem } from './batch-items.pipe.js';
 import { BatchItemResponse, BatchQuery, BatchResponse, PlaceBatch } from './batch.dto.js';
 import { OrderBatch, type Placed } from './batch.js';
@@ -49,7 +50,9 @@ export class OrderBatchController {
 }
 
 function itemOf(result: Placed, { access, origin }: Request): BatchItemResponse {
-  if (result instanceof Problem) return { status: result.status, body: result.toBody(origin.requestId) };
+  if (result instanceof Problem) {
+    return { status: result.status, body: result.toBody(origin.requestId, traceIdOf(currentSpan())) };
+  }
   const { body, about } = orderReply(result, access);
   return {
     status: 201,

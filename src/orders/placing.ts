@@ -14,6 +14,7 @@ export class Placing {
 
   constructor(private readonly writePath: WritePath) {
     this.place = writePath.group<'order.placed', Placement>(placeOrders, {
+      name: 'place orders',
       weight: MOST_LINES,
       weigh: ({ lines }) => lines.length,
     });

@@ -37,8 +37,8 @@ export class Problem extends Error {
     this.headers = options.headers ?? {};
   }
 
-  /** The body as RFC 9457 writes it; `requestId` is a UUID. */
-  toBody(requestId: string): Record<string, unknown> {
+  /** The body as RFC 9457 writes it; `requestId` is a UUID, `traceId` 32 hexadecimal digits while there is a trace. */
+  toBody(requestId: string, traceId?: string): Record<string, unknown> {
     return {
       type: `/problems/${this.code}`,
       title: this.title,
@@ -46,6 +46,7 @@ export class Problem extends Error {
       detail: this.detail,
       instance: `urn:uuid:${requestId}`,
       code: this.code,
+      ...(traceId !== undefined && { traceId }),
       ...this.members,
       ...(this.errors && { errors: this.errors }),
     };

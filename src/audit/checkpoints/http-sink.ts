@@ -1,4 +1,5 @@
 import { errorCode } from '../../config/private-files.js';
+import { currentSpan, outgoingHeaders, traced } from '../../tracing/tracing.js';
 import { Obstacle } from '../obstacle.js';
 import type { Kept, Sink } from './sink.js';
 
@@ -45,11 +46,21 @@ export class HttpSink implements Sink {
     await this.accept(await this.send({ method: 'PUT', body: note, headers }, signal));
   }
 
-  private async send(request: RequestInit, signal: AbortSignal): Promise<Response> {
+  private async send(request: RequestInit & { method: string }, signal: AbortSignal): Promise<Response> {
+    // Its address is not told: it may hold a secret.
+    const attributes = { 'http.request.method': request.method };
+    return traced({ name: `${request.method} checkpoint`, kind: 'client', attributes }, async () => {
+      const response = await this.fetch(request, signal);
+      currentSpan()?.setAttribute('http.response.status_code', response.status);
+      return response;
+    });
+  }
+
+  private async fetch(request: RequestInit, signal: AbortSignal): Promise<Response> {
     try {
       return await fetch(this.url, {
         ...request,
-        headers: { ...this.authorization, ...request.headers },
+        headers: { ...this.authorization, ...outgoingHeaders(), ...request.headers },
         redirect: 'error',
         signal: AbortSignal.any([signal, AbortSignal.timeout(LIMIT_MS)]),
       });

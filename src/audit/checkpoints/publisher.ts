@@ -5,6 +5,7 @@ import { DataSource } from 'typeorm';
 import type { ServiceConfig } from '../../config/config.js';
 import { inSnapshot, inTransaction, type Transaction } from '../../database/transaction.js';
 import { Metrics } from '../../metrics/metrics.js';
+import { traced } from '../../tracing/tracing.js';
 import { BackgroundWork } from '../background-work.js';
 import { formatTreeHead, parseTreeHead, type TreeHead } from '../log/checkpoint.js';
 import { NoteError, openNote, signNote } from '../log/note.js';
@@ -66,6 +67,13 @@ export class Publisher extends BackgroundWork {
   /** Publishes a checkpoint if there is one to publish. Throws Obstacle where it must not or cannot. */
   async turn(signal: AbortSignal): Promise<number> {
     if (this.hasCompared && !(await this.hasChanged())) return PAUSE_MS;
+    await traced({ name: 'publish checkpoint' }, () => this.publishNext(signal));
+    this.hasCompared = true;
+    await this.hasChanged();
+    return PAUSE_MS;
+  }
+
+  private async publishNext(signal: AbortSignal): Promise<void> {
     // The sink first: whatever it holds was signed for leaves that the database has committed by now.
     const kept = await this.sink?.read(signal);
     const inSink = kept && this.open(kept.note, IN_SINK);
@@ -73,9 +81,6 @@ export class Publisher extends BackgroundWork {
     const note = signNote(formatTreeHead(head), this.identity.signers);
     if (inSink === undefined || inSink.head.size < head.size) await this.sink?.replace(note, kept, signal);
     await this.publish(head, note);
-    this.hasCompared = true;
-    await this.hasChanged();
-    return PAUSE_MS;
   }
 
   private async nextHead(tx: Transaction, inSink: EarlierHead | undefined): Promise<TreeHead> {

@@ -5,6 +5,7 @@ import { DataSource } from 'typeorm';
 import type { ServiceConfig } from '../../config/config.js';
 import { isRetryable, SqlState, sqlState } from '../../database/sqlstate.js';
 import { Metrics } from '../../metrics/metrics.js';
+import { traced } from '../../tracing/tracing.js';
 import { BackgroundWork } from '../background-work.js';
 import { type Backlog, readBacklog } from './backlog.js';
 import { BATCH, seal } from './seal.js';
@@ -69,7 +70,7 @@ export class Sealer extends BackgroundWork {
   /** The number of leaves added, 0 where another process was faster. */
   private async seal(): Promise<number> {
     try {
-      const sealed = await seal(this.dataSource);
+      const sealed = await traced({ name: 'seal events' }, () => seal(this.dataSource));
       if (sealed !== 'busy') {
         this.countSeal();
         return sealed.leaves;
