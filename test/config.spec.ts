@@ -35,6 +35,26 @@ describe('the configuration', () => {
     expect(readConfig({ PORT: '', DATABASE_URL: '' })).toMatchObject({ PORT: 3000, DATABASE_URL: undefined });
   });
 
+  it('takes a collector by its base address alone, and a share of the traces', () => {
+    const OTEL_EXPORTER_OTLP_ENDPOINT = 'https://collector.example/otlp';
+    const config = readConfig({ OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER_ARG: '0.25' });
+    expect(config.OTEL_EXPORTER_OTLP_ENDPOINT?.href).toBe(OTEL_EXPORTER_OTLP_ENDPOINT);
+    expect(config.OTEL_TRACES_SAMPLER_ARG).toBe(0.25);
+    for (const wrong of [
+      'collector:4318',
+      'grpc://collector',
+      'http://canary@collector',
+      'http://collector/?canary',
+    ]) {
+      expect(fault({ OTEL_EXPORTER_OTLP_ENDPOINT: wrong })).toMatch(
+        /^OTEL_EXPORTER_OTLP_ENDPOINT (?!.*canary)/,
+      );
+    }
+    for (const wrong of ['1.1', '-1', 'half']) {
+      expect(fault({ OTEL_TRACES_SAMPLER_ARG: wrong })).toContain('OTEL_TRACES_SAMPLER_ARG');
+    }
+  });
+
   it('takes a value from the file that X_FILE names', () => {
     const file = join(mkdtempSync(join(tmpdir(), 'ordo-config-')), 'secret');
     writeFileSync(file, `${SECRET}\n`);
