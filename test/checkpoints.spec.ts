@@ -297,15 +297,33 @@ describe.each(['file', 'server'])('a sink that is a %s', (kind) => {
     expect([await sizes(), await place.read()]).toEqual([[10], ahead]);
   });
 
-  it('is not overwritten when it holds the checkpoint of another log, or something else', async () => {
+  it('is not overwritten when it holds the checkpoint of another log', async () => {
     await grow(1);
     const text = `log.example/other\n1\n${naiveRoot([]).toString('base64')}\n`;
     const names = ['log.example/other', ORIGIN];
-    for (const note of [...names.map((name) => signNote(text, [{ name, key: KEY }])), 'a shopping list\n']) {
+    for (const note of names.map((name) => signNote(text, [{ name, key: KEY }]))) {
       await place.write(note);
       await expect(withSink().turn(signal)).rejects.toThrow(/SINK is of another log/);
       expect([await place.read(), await sizes()]).toEqual([note, []]);
     }
+  });
+
+  it('is not overwritten when it holds something else, which may be better the next time', async () => {
+    await grow(1);
+    await withSink().turn(signal);
+    const kept = (await place.read()) ?? '';
+    await grow(1);
+    const page = '<html>Bad gateway</html>';
+    await place.write(page);
+    const restarted = withSink();
+    const turn = restarted.turn(signal);
+    await expect(turn).rejects.toThrow(/SINK holds no checkpoint/);
+    // A Contradiction would end signing for good.
+    await expect(turn).rejects.toMatchObject({ name: 'Obstacle' });
+    expect([await place.read(), await sizes()]).toEqual([page, [1]]);
+    await place.write(kept);
+    await restarted.turn(signal);
+    expect(await sizes()).toEqual([1, 2]);
   });
 
   it('takes over when the key changes', async () => {

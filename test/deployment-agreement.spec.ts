@@ -1,6 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -179,6 +179,11 @@ async function environmentOf(manifests: readonly Manifest[], name: string): Prom
     for (const path of [...Object.keys(openApiDocument.paths), ...pages]) {
       expect([path, isRouted(path)]).toEqual([path, !path.startsWith('/health')]);
     }
+    const endless = rules!.filter(({ timeouts }) => timeouts?.request === '0s');
+    const withoutEnd = endless.flatMap(({ matches }) => matches!.map(({ path }) => path!.value!));
+    for (const path of Object.keys(openApiDocument.paths).filter((each) => each.endsWith('/export'))) {
+      expect(withoutEnd).toContain(path.replace(/\{\w+\}/g, '[^/]+'));
+    }
     const timeout = Number(rules!.at(-1)!.timeouts!.request!.replace('s', '')) * 1_000;
     expect(timeout).toBeGreaterThan(Number(configurationOf(production).REQUEST_TIMEOUT_MS));
   });
@@ -186,12 +191,16 @@ async function environmentOf(manifests: readonly Manifest[], name: string): Prom
   it('fits into the connections that the pooler and PostgreSQL have', async () => {
     const { maxReplicas } = one(production, 'HorizontalPodAutoscaler').spec;
     const { maxSurge } = apiOf(production).deployment.spec!.strategy!.rollingUpdate!;
-    const exporters = await Promise.all(
-      ['src/orders/export.ts', 'src/audit/export/audit-export.ts'].map(read),
+    const sources = await Promise.all(
+      (await readdir('src', { recursive: true }))
+        .filter((name) => name.endsWith('.ts'))
+        .map((name) => read(`src/${name}`)),
     );
-    const exports = exporters
-      .map((source) => Number(/new AtOnce\((\d+),/.exec(source)?.[1]))
-      .reduce((sum, most) => sum + most);
+    const limits = sources.flatMap((source) =>
+      Array.from(source.matchAll(/new AtOnce\((\d+),/g), ([, most]) => Number(most)),
+    );
+    expect(limits.length).toBeGreaterThan(1);
+    const exports = limits.reduce((sum, most) => sum + most);
     const ofOne = Number(configurationOf(production).DATABASE_POOL_SIZE) + exports;
     const pooler = one(production, 'Pooler', 'ordo-pooler').spec;
     const { max_client_conn, default_pool_size } = pooler.pgbouncer.parameters!;

@@ -65,7 +65,7 @@ describe('npm run verify', () => {
     expect({ code, err }).toEqual({ code: 0, err: '' });
     expect(out).toContain(`${size} leaves, root ${checkpoint.split('\n')[2]}`);
     expect(out).toContain(`Every leaf is that of its entry (${size}).`);
-    expect(out).toContain('It continues 1 earlier checkpoint(s).');
+    expect(out).toContain('Earlier checkpoints that it continues: 1.');
   });
 
   it('says plainly that entries were not checked, and only when it was told to leave them out', async () => {

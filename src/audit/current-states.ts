@@ -1,8 +1,7 @@
 import { Injectable } from '@nestjs/common';
-import { DataSource, type EntityManager } from 'typeorm';
+import { DataSource } from 'typeorm';
 import { Batches } from '../database/batches.js';
 import type { StateOf, SubjectType } from '../database/event.js';
-import type { Queryable } from '../database/snapshot.js';
 import { Statement } from '../database/statement.js';
 
 interface Wanted {
@@ -10,12 +9,12 @@ interface Wanted {
   readonly id: string;
 }
 
-const NEWEST_STATES = new Statement<{ type: string; id: string; state: string }>(
+const NEWEST_STATES = new Statement<{ type: string; id: string; state: Buffer }>(
   'newest states',
   `SELECT newest.type, wanted.id, newest.state
      FROM unnest($1::uuid[]) AS wanted (id)
     CROSS JOIN LATERAL (
-      SELECT subject_type AS type, convert_from(state, 'UTF8') AS state
+      SELECT subject_type AS type, state
         FROM audit_events
        WHERE subject_id = wanted.id AND subject_version IS NOT NULL
        ORDER BY subject_version DESC
@@ -42,18 +41,17 @@ export class CurrentStates {
 
   /** The state of one subject, undefined where there is none. Those who ask at the same time share a query. */
   async get<Type extends SubjectType>(type: Type, id: string): Promise<StateOf<Type> | undefined> {
-    return (await this.reads.add({ type, id })) as StateOf<Type> | undefined;
+    const state = await this.reads.add({ type, id });
+    // Here, where one that is damaged concerns only who asks for it.
+    return state && (JSON.parse(state.toString()) as StateOf<Type>);
   }
 
-  private async read(
-    wanted: readonly Wanted[],
-    on: Queryable | EntityManager = this.dataSource.manager,
-  ): Promise<unknown[]> {
-    const rows = await NEWEST_STATES.run(on, [wanted.map(({ id }) => id)]);
+  private async read(wanted: readonly Wanted[]): Promise<(Buffer | undefined)[]> {
+    const rows = await NEWEST_STATES.run(this.dataSource.manager, [wanted.map(({ id }) => id)]);
     const byId = new Map(rows.map((row) => [row.id, row]));
     return wanted.map(({ type, id }) => {
       const row = byId.get(id.toLowerCase());
-      return row?.type === type ? (JSON.parse(row.state) as unknown) : undefined;
+      return row?.type === type ? row.state : undefined;
     });
   }
 }

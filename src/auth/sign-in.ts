@@ -35,7 +35,7 @@ export class SignIn {
     const proven = await this.prove({ account, email, password, address, isSignedIn: false }, origin);
     const credentials = proven && (await this.sessions.begin(proven, origin));
     if (credentials !== undefined) return credentials;
-    throw unauthenticated('E-mail address or password are wrong.', 'unauthenticated', true);
+    throw unauthenticated('E-mail address or password is wrong.', 'unauthenticated', true);
   }
 
   /** The owner of the account has proven at this address who they are, in another way than by the password. */

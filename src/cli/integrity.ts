@@ -43,7 +43,7 @@ async function check({ url, json, credentials }: Arguments): Promise<void> {
     }
   } finally {
     progress.stop();
-    console.error(`Checked ${checked} rows and events, differences: ${differences}.`);
+    if (checked > 0) console.error(`Checked ${checked} rows and events, differences: ${differences}.`);
   }
   if (differences > 0) process.exitCode = 1;
 }

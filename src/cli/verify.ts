@@ -50,8 +50,8 @@ async function verifyWhole(
     bar?.stop(),
   );
   console.log(`${head.origin}: ${head.size} leaves, root ${head.root.toString('base64')}`);
-  console.log(`The signature, the root and ${tiles} tiles are right.`);
-  if (earlier.length > 0) console.log(`It continues ${earlier.length} earlier checkpoint(s).`);
+  console.log(`The signature, the root and all tiles (${tiles}) are right.`);
+  if (earlier.length > 0) console.log(`Earlier checkpoints that it continues: ${earlier.length}.`);
   console.log(
     entries
       ? `Every leaf is that of its entry (${head.size}).`

@@ -39,6 +39,8 @@ type Attempt<I> = Write<I> & { readonly eventId: string };
 
 /** Two, so that the database works on one batch while the next is made ready. */
 const BATCHES_IN_FLIGHT = 2;
+/** Of writes that are tried one by one, those that may wait for a lock before the rest is sent away. */
+const MOST_LOCKED = 3;
 /** Writes that wait for a batch; what is beyond would wait for seconds. */
 const WAITING_WRITES = 2_000;
 
@@ -127,11 +129,15 @@ export class WritePath {
       if (attempts.length === 1 || concernsAll(error)) throw error;
     }
     const results: Result<A>[] = [];
+    let locked = 0;
+    // Why nobody else needs to try: the database is away, or everybody meets the same lock.
+    let reason: Error | undefined;
     for (const attempt of attempts) {
-      const last = results.at(-1);
-      // Once the database is away, nobody else needs to find out.
-      if (last !== undefined && failed(last) && concernsAll(last)) results.push(last);
-      else results.push(await this.transactAlone(attempt, useCase));
+      let result = reason ?? (await this.transactAlone(attempt, useCase));
+      const isLocked = failed(result) && sqlState(result) === SqlState.lockNotAvailable;
+      if (isLocked) result = unavailable('Others are changing the same data.');
+      results.push(result);
+      if (failed(result) && (isLocked ? ++locked === MOST_LOCKED : concernsAll(result))) reason = result;
     }
     return results;
   }
@@ -144,8 +150,6 @@ export class WritePath {
       const [result] = await this.transact([attempt], useCase, 'impatient');
       return written(result);
     } catch (error) {
-      if (sqlState(error) === SqlState.lockNotAvailable)
-        return unavailable('Others are changing the same data.');
       return Error.isError(error)
         ? error
         : new Error('Something was thrown that is no error', { cause: error });

@@ -23,7 +23,7 @@ export class JsonBody implements NestMiddleware {
   private readonly read = express.raw({ type: () => true, limit: BODY_LIMIT });
 
   use(request: Request, response: Response, next: NextFunction): void {
-    const hasBody = takesBody(request) && carriesBody(request);
+    const hasBody = bringsBody(request);
     if (hasBody) requireJson(request);
     if (!request.accepts(['application/json', 'application/problem+json'])) {
       const types = answerTypes(request.path);
@@ -50,13 +50,16 @@ export class JsonBody implements NestMiddleware {
   }
 }
 
-/** A body of a GET means nothing (RFC 9110, section 9.3.1): it is left unread. */
+/** Whether there is a body to be read. That of a GET means nothing (RFC 9110, section 9.3.1): it is left unread. */
+export function bringsBody(request: Request): boolean {
+  return takesBody(request) && carriesBody(request);
+}
+
 function takesBody(request: Request): boolean {
   return request.method !== 'GET' && request.method !== 'HEAD';
 }
 
-/** Whether the request announces a body, of whatever size. */
-export function carriesBody(request: Request): boolean {
+function carriesBody(request: Request): boolean {
   return request.headers['transfer-encoding'] !== undefined || Number(request.get('content-length')) > 0;
 }
 

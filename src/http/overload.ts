@@ -6,7 +6,7 @@ import { PinoLogger } from 'nestjs-pino';
 import type { ServiceConfig } from '../config/config.js';
 import { Metrics } from '../metrics/metrics.js';
 import { unavailable } from '../problems/problem.js';
-import { carriesBody } from './json-body.middleware.js';
+import { bringsBody } from './json-body.middleware.js';
 import { answerProblem } from './problem.filter.js';
 import { requestIdOf } from './request-log.middleware.js';
 
@@ -56,7 +56,7 @@ export class Overload implements NestMiddleware, OnApplicationShutdown {
       return;
     }
     // Not before its body is here: slow senders could keep everybody else out.
-    if (carriesBody(request)) request.once('end', () => this.enter(response));
+    if (bringsBody(request)) request.once('end', () => this.enter(response));
     else this.enter(response);
     next();
   }

@@ -74,7 +74,9 @@ export function IsInstant(): PropertyDecorator {
     name: 'isInstant',
     validator: {
       validate: isInstant,
-      defaultMessage: buildMessage((prefix) => `${prefix}$property must be a time as 2026-01-31T12:00:00Z`),
+      defaultMessage: buildMessage(
+        (prefix) => `${prefix}$property must be a time such as 2026-01-31T12:00:00Z`,
+      ),
     },
   });
 }

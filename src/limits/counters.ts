@@ -107,6 +107,7 @@ export class Counters implements OnModuleInit, OnApplicationShutdown {
     const up = new Gauge({
       name: 'rate_limit_store_up',
       help: 'Whether the Redis that REDIS_URL names counts for this process',
+      aggregator: 'min',
       registers: [registry],
     });
     this.fallbacks = new Counter({

@@ -1,8 +1,9 @@
 import cluster from 'node:cluster';
 import { Injectable } from '@nestjs/common';
-import { AggregatorRegistry, collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { DataSource } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
+import { tellPrimary } from './worker-metrics.js';
 
 /** What node-postgres tells about its pool. */
 interface Pool {
@@ -33,9 +34,7 @@ export class Metrics {
   constructor(dataSource: DataSource) {
     collectDefaultMetrics({ register: this.registry });
     if (cluster.isWorker) {
-      // Makes it answer the primary, which tells what all workers have measured.
-      new AggregatorRegistry();
-      AggregatorRegistry.setRegistries(this.registry);
+      tellPrimary(this.registry);
     }
     this.registry.registerMetric(poolGauge(dataSource));
   }

@@ -216,7 +216,7 @@ function linesOf(order: OrderState, wanted: readonly Units[], already: 'fulfille
   for (const { line, quantity } of found) {
     const remaining = line.quantity - line[already];
     if (quantity > remaining) {
-      throw new Problem('quantity-exceeds-line', `Of line ${line.position}, ${remaining} are left.`, {
+      throw new Problem('quantity-exceeds-line', `Line ${line.position} has ${remaining} left.`, {
         members: { position: line.position, remaining },
       });
     }

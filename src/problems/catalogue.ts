@@ -38,7 +38,7 @@ export const problemKinds = {
     status: 401,
     title: 'Not signed in',
     meaning:
-      'The request carries no credentials, or such that are not valid (any more): sign in at /v1/auth/login and send the access token, or an API key, as `Authorization: Bearer ...`. At sign-in: e-mail address or password are wrong.',
+      'The request carries no credentials, or such that are not valid (any more): sign in at /v1/auth/login and send the access token, or an API key, as `Authorization: Bearer ...`. At sign-in: e-mail address or password is wrong.',
   },
   'token-expired': {
     status: 401,

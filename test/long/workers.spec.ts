@@ -45,7 +45,7 @@ async function startThree(): Promise<void> {
     HOST: '127.0.0.1',
     ADMIN_PASSWORD: ADMIN.password,
     METRICS_PORT: String(port),
-    SHUTDOWN_DELAY_MS: '500',
+    SHUTDOWN_DELAY_MS: '3000',
   });
   url = await service.listening();
 }
@@ -149,6 +149,22 @@ it('are replaced when they die, while the others serve and nothing that was ackn
   });
   for (const order of placed) expect((await send(token, 'GET', `/v1/orders/${order}`)).status).toBe(200);
   expect(logged().filter(({ msg }) => msg.startsWith('A worker has ended'))).toHaveLength(1);
+});
+
+it('start while somebody asks for metrics all the time, who is answered by those that serve', async () => {
+  const port = await freePort();
+  const statuses = new Set<number>();
+  service = startProcess(folder.folder, { WORKERS: '2', METRICS_PORT: String(port) });
+  const scraping = setInterval(() => {
+    void fetch(`http://127.0.0.1:${port}/metrics`).then(
+      ({ status }) => statuses.add(status),
+      () => undefined,
+    );
+  }, 15);
+  url = await service.listening();
+  await eventually(async () => expect(statuses.size).toBeGreaterThan(0));
+  clearInterval(scraping);
+  expect([...statuses]).toEqual([200]);
 });
 
 it('share an embedded database that ends with them, and tell the password of the first admin once', async () => {

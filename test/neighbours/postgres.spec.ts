@@ -61,9 +61,9 @@ async function startPair() {
 }
 
 async function waitForStandby(primary: TestPostgres): Promise<void> {
-  for (let rows: unknown[] = []; rows.length === 0;) {
-    rows = await primary.query(`SELECT FROM pg_stat_replication WHERE sync_state = 'sync'`);
-  }
+  await eventually(async () => {
+    expect(await primary.query(`SELECT FROM pg_stat_replication WHERE sync_state = 'sync'`)).toHaveLength(1);
+  });
 }
 
 it('PostgreSQL fails over to its standby', async () => {

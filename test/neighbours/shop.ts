@@ -187,4 +187,5 @@ async function firstCheckpoint(client: HttpClient): Promise<void> {
     await ask();
     await delay(WATCH_MS);
   }
+  if (status !== 200) throw new Error(`The service has no checkpoint: ${status}`);
 }

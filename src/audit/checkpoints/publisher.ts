@@ -10,7 +10,7 @@ import { BackgroundWork } from '../background-work.js';
 import { formatTreeHead, parseTreeHead, type TreeHead } from '../log/checkpoint.js';
 import { NoteError, openNote, signNote } from '../log/note.js';
 import { LogIdentity } from '../log-identity.js';
-import { Contradiction } from '../obstacle.js';
+import { Contradiction, Obstacle } from '../obstacle.js';
 import { continuedHead, type EarlierHead } from './continuity.js';
 import { FileSink } from './file-sink.js';
 import { HttpSink } from './http-sink.js';
@@ -96,8 +96,12 @@ export class Publisher extends BackgroundWork {
     );
   }
 
-  /** Reads a checkpoint of ours; throws Contradiction for anything else, so that it is not replaced either. */
+  /**
+   * Reads a checkpoint of ours; throws Contradiction for another one, so that it is not replaced either, and Obstacle for
+   * what is no checkpoint, such as the page of a proxy: that may be better the next time.
+   */
   private open(note: string, from: string): EarlierHead {
+    if (!note.includes('\n\n\u2014 ')) throw new Obstacle(`${from} holds no checkpoint`);
     try {
       const head = parseTreeHead(openNote(note, this.identity.verifiers));
       if (head.origin === this.identity.origin) return { head, from };

@@ -27,8 +27,8 @@ interface Position {
 }
 
 /**
- * Walks through all rows of subjects, all events and all of the log and tells what is not as it should be. Each page is read from one
- * snapshot, so that what is written meanwhile makes no difference; nobody waits for it.
+ * Walks through all rows of subjects, all events and all of the log and tells what is not as it should be. Each page is
+ * read from one snapshot, so that what is written meanwhile makes no difference; nobody waits for it.
  */
 @Injectable()
 export class Integrity {

@@ -26,7 +26,8 @@ Importing a file again places nothing twice: an order is known by its customer a
 all that it says (so two equal ones are one, unless an export gives them two ids). Those without a reference are known
 only to the key or user who placed them, for as long as the service keeps idempotency keys (72 hours, unless it is set
 otherwise). With --add-references they get one that follows from what they say, and are known for ever to everybody who
-imports them with --add-references.
+imports them with --add-references: use it from the first time on, for an order that was imported without it is placed
+again.
 
 Up to 100 orders go in one request, and up to --concurrency requests at once (1 to ${MOST_AT_ONCE}).
 

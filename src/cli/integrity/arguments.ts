@@ -19,8 +19,8 @@ const HOW_TO_GET_A_KEY = `POST /v1/api-keys {"name": "integrity", "scopes": ${JS
 export const HELP = `${USAGE}
 
 Checks through the HTTP API that all rows, ledgers, events and the log agree, and names every difference on standard
-output, one a line; with --json each is the object that the API answers. Exits with 0 when there is none, with 1 when there is, and
-with 2 when not everything could be checked.
+output, one a line; with --json each is the object that the API answers. Exits with 0 when there is none, with 1 when
+there is, and with 2 when not everything could be checked.
 
 Signs in with one of these. The command line wins over the environment, but shows what it holds: to everybody on the
 machine, and in what npm prints.

@@ -5,7 +5,7 @@ import { type InclusionProof, parseProof } from '../../audit/log/proof.js';
 import { leafHash, verifyInclusion } from '../../audit/log/tree.js';
 import { type Entry, stateHash } from '../../database/entry.js';
 import { openCheckpoint } from './checkpoint.js';
-import { Fault } from './source.js';
+import { Fault, Unusable } from './source.js';
 
 /** What a proof without fault was found to show. */
 export interface Proven {
@@ -26,7 +26,8 @@ interface GivenProof extends InclusionProof {
 
 /**
  * Checks the proof of one event, in either form that the service answers: signature, inclusion, and the state where it is
- * given. Asks nobody. Throws `Fault`, which names what is wrong.
+ * given. Asks nobody. Throws `Fault`, which names what is wrong, and `Unusable` for what is no proof at all, such as the
+ * problem that a service answered instead of one.
  */
 export function verifyProof(text: string, verifiers: readonly Verifier[]): Proven {
   const proof = text.trimStart().startsWith('{') ? readJson(text) : readText(text);
@@ -58,6 +59,9 @@ function readText(text: string): GivenProof {
 function readJson(text: string): GivenProof {
   const body = parsed(() => JSON.parse(text) as Record<string, unknown>);
   const { hashes, checkpoint } = body;
+  if (typeof body.code === 'string') {
+    throw new Unusable(`This is no proof, but a problem that a service has answered: ${body.code}`);
+  }
   if (!Array.isArray(hashes)) throw new Fault('hashes: this is no array');
   if (typeof checkpoint !== 'string') throw new Fault('checkpoint: it is missing');
   const isOpen = (body.salt ?? null) !== null || (body.state ?? null) !== null;
@@ -87,7 +91,8 @@ function readBytes(name: string, value: unknown, length?: number): Buffer {
 /** What is in the tree was written by the log itself; yet another log could have something else there. */
 function readEntry(bytes: Buffer): Entry {
   const entry = parsed(() => JSON.parse(bytes.toString()) as Entry | null);
-  if (typeof entry?.action !== 'string') throw new Fault('entry: this is no entry of an audit log');
+  if (typeof entry?.action !== 'string' || !('subject' in entry))
+    throw new Fault('entry: this is no entry of an audit log');
   return entry;
 }
 
