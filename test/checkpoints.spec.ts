@@ -317,7 +317,7 @@ describe.each(['file', 'server'])('a sink that is a %s', (kind) => {
     await place.write(page);
     const restarted = withSink();
     const turn = restarted.turn(signal);
-    await expect(turn).rejects.toThrow(/SINK holds no checkpoint/);
+    await expect(turn).rejects.toThrow(/SINK is none/);
     // A Contradiction would end signing for good.
     await expect(turn).rejects.toMatchObject({ name: 'Obstacle' });
     expect([await place.read(), await sizes()]).toEqual([page, [1]]);

@@ -236,7 +236,12 @@ describe('while a migration is pending', () => {
       expect([probe, response.status]).toEqual([probe, 503]);
       expect(await response.json()).toMatchObject({
         status: 'error',
-        error: { migrations: { status: 'down', message: `Pending: ${names.at(-1)}. Run the migrations (npm run migrate).` } },
+        error: {
+          migrations: {
+            status: 'down',
+            message: `Pending: ${names.at(-1)}. Run the migrations (npm run migrate).`,
+          },
+        },
       });
     }
     expect((await fetch(`${service.url}/health/live`)).status).toBe(200);

@@ -42,7 +42,10 @@ export class ServiceHealth implements OnApplicationBootstrap {
     if (this.isMigrated) return indicator.up();
     try {
       const pending = await within(2_000, pendingMigrations(this.dataSource));
-      if (pending.length > 0) return indicator.down(this.tell(`Pending: ${pending.join(', ')}. Run the migrations (npm run migrate).`));
+      if (pending.length > 0)
+        return indicator.down(
+          this.tell(`Pending: ${pending.join(', ')}. Run the migrations (npm run migrate).`),
+        );
       this.isMigrated = true;
       this.lastReason = undefined;
       return indicator.up();

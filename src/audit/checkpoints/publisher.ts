@@ -101,7 +101,7 @@ export class Publisher extends BackgroundWork {
    * what is no checkpoint, such as the page of a proxy: that may be better the next time.
    */
   private open(note: string, from: string): EarlierHead {
-    if (!note.includes('\n\n\u2014 ')) throw new Obstacle(`${from} holds no checkpoint`);
+    if (!note.includes('\n\n\u2014 ')) throw new Obstacle(`${from} is none`);
     try {
       const head = parseTreeHead(openNote(note, this.identity.verifiers));
       if (head.origin === this.identity.origin) return { head, from };

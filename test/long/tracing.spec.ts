@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { type Collector, type ReceivedSpan, startCollector, valuesOf } from './support/collector.js';
-import { createDatabase, type TestDatabase } from './support/database.js';
+import { type Collector, type ReceivedSpan, startCollector, valuesOf } from '../support/collector.js';
+import { createDatabase, type TestDatabase } from '../support/database.js';
 import {
   createFolder,
   eventually,
@@ -9,11 +9,11 @@ import {
   type ServiceProcess,
   startProcess,
   tokenOf,
-} from './support/process.js';
-import { lines } from './support/samples.js';
+} from '../support/process.js';
+import { lines } from '../support/samples.js';
 
 const ADMIN = { email: 'canary.admin@example.com', password: 'canary admin password' };
-const TELL_PACKAGES = new URL('./support/tell-packages.mjs', import.meta.url).href;
+const TELL_PACKAGES = new URL('../support/tell-packages.mjs', import.meta.url).href;
 const SERVER = 2;
 const CLIENT = 3;
 
