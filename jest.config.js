@@ -38,5 +38,5 @@ export default {
   coverageDirectory: 'coverage',
   coverageReporters: ['text', 'lcov'],
   collectCoverageFrom: ['src/**/*.ts', '!src/{main,run,serve}.ts', '!src/cli/**'],
-  coverageThreshold: { global: { lines: 87 } },
+  coverageThreshold: { global: { lines: 85 } },
 };
