@@ -23,7 +23,7 @@ const ORDERS: SearchableList = {
   ],
 };
 
-/** How orders are read, without entities: to make them takes longer than all the rest. */
+/** How orders are read: from rows to states, without entities between. */
 @Injectable()
 export class OrdersRepository {
   private readonly ordersWithLines: string;
