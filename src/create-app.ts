@@ -66,8 +66,9 @@ export async function createApp(config: ServiceConfig): Promise<NestExpressAppli
   }
   app.use(compression({ filter: isCompressible }));
   app.use('/v1', (request: Request, response: Response, next: NextFunction) => {
-    response.set('Cache-Control', 'private, no-cache').vary('Authorization');
-    if (request.path.toLowerCase().startsWith('/auth/')) response.set('Cache-Control', 'no-store');
+    const isSignIn = request.path.toLowerCase().startsWith('/auth/');
+    response.setHeader('Cache-Control', isSignIn ? 'no-store' : 'private, no-cache');
+    response.vary('Authorization');
     next();
   });
 

@@ -5,7 +5,7 @@ import { parseTreeHead } from '../src/audit/log/checkpoint.js';
 import { openNote, parseVerifier } from '../src/audit/log/note.js';
 import { splitHashes } from '../src/audit/log/tiles.js';
 import { leafHash } from '../src/audit/log/tree.js';
-import { canonicalBytes } from '../src/database/entry.js';
+import { canonicalBytes } from '../src/database/canonical.js';
 import { loadCrowd, person } from './support/crowd.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
 import { ask, type Download, download, hangUpAll } from './support/download.js';

@@ -19,6 +19,44 @@ function place(body: object, caller: Pick<TestService, 'send'> = service) {
 }
 
 describe('placing an order', () => {
+  it('stores every text as it was sent', async () => {
+    const texts = [
+      'NULL',
+      'null',
+      '{}',
+      '"',
+      '\\',
+      'a,b',
+      ' spaces ',
+      "'",
+      '1.5',
+      '\\x00',
+      '{"a":"\\n"}',
+      'ä\n\u{1f600}',
+    ];
+    const order = await placeOrder(service, user.id, {
+      reference: '{NULL,"}',
+      lines: texts.map((text) => ({ sku: text, name: text, quantity: 1, unitPrice: 1 })),
+      note: '\\',
+      metadata: { '"': '\\"', NULL: 'NULL' },
+    });
+    const database = await service.database.connect();
+    const { rows } = await database.query<Record<string, unknown>>(
+      `SELECT reference, note, metadata, array_agg(sku ORDER BY position) AS skus, array_agg(name ORDER BY position) AS names
+         FROM orders JOIN order_lines ON order_id = id WHERE id = $1 GROUP BY id`,
+      [order.id],
+    );
+    expect(rows).toEqual([
+      {
+        reference: '{NULL,"}',
+        note: '\\',
+        metadata: { '"': '\\"', NULL: 'NULL' },
+        skus: texts,
+        names: texts,
+      },
+    ]);
+  });
+
   it('answers the whole order with exact amounts', async () => {
     const response = await place({
       userId: user.id,

@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Response } from 'supertest';
-import { canonicalBytes } from '../src/database/entry.js';
+import { canonicalBytes } from '../src/database/canonical.js';
 import { expectConsistent } from './support/consistency.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
 import { createKey, createPerson, type Person } from './support/people.js';

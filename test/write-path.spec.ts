@@ -6,7 +6,7 @@ import type { Response } from 'supertest';
 import { DataSource } from 'typeorm';
 import type { ServiceConfig } from '../src/config/config.js';
 import { dataSourceOptions } from '../src/database/data-source.js';
-import { canonicalBytes } from '../src/database/entry.js';
+import { canonicalBytes } from '../src/database/canonical.js';
 import type { Occurrence, Origin } from '../src/database/event.js';
 import type { IdempotentRequest } from '../src/database/idempotency.js';
 import { KeyPurge } from '../src/database/key-purge.js';

@@ -3,10 +3,10 @@ import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import { PinoLogger } from 'nestjs-pino';
 import { DataSource } from 'typeorm';
-import { v7 as uuidv7 } from 'uuid';
 import type { ServiceConfig } from '../config/config.js';
 import { StartupError } from '../config/startup-error.js';
 import type { Origin } from '../database/event.js';
+import { newId } from '../database/new-id.js';
 import { SqlState, sqlState } from '../database/sqlstate.js';
 import { Problem } from '../problems/problem.js';
 import { UsersService } from '../users/users.service.js';
@@ -134,5 +134,5 @@ function explainPassword(error: unknown): never {
 }
 
 function systemOrigin(): Origin {
-  return { actor: { type: 'system', id: null }, requestId: uuidv7() };
+  return { actor: { type: 'system', id: null }, requestId: newId() };
 }

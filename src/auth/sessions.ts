@@ -2,10 +2,10 @@ import type { KeyObject } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import { DataSource } from 'typeorm';
-import { v7 as uuidv7 } from 'uuid';
 import type { ServiceConfig } from '../config/config.js';
 import type { Origin } from '../database/event.js';
 import { KeysetQuery, type SearchableList, type Slice } from '../database/keyset.js';
+import { newId } from '../database/new-id.js';
 import { WritePath } from '../database/write-path.js';
 import { type Role, unauthenticated } from '../http/access.js';
 import { deriveKey } from '../http/keys.js';
@@ -59,7 +59,7 @@ export class Sessions {
    * active (any more) or the password has changed since.
    */
   async begin(account: Account, origin: Origin): Promise<Credentials | undefined> {
-    const sessionId = uuidv7();
+    const sessionId = newId();
     const refreshToken = RefreshToken.first(this.key, sessionId);
     const actor = { type: 'user', id: account.id } as const;
     const role = await this.writePath.record({ ...origin, actor }, async (tx) => {

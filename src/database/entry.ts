@@ -1,5 +1,5 @@
-import { createHash, randomBytes } from 'node:crypto';
-import canonicalize from 'canonicalize';
+import { hash, randomBytes } from 'node:crypto';
+import { canonicalBytes } from './canonical.js';
 import { type Actor, type Origin, type SubjectState, subjectTypeOf } from './event.js';
 
 /** An event about to be stored: a change with the state that it left, or an occurrence. `id` is its UUID. */
@@ -38,13 +38,6 @@ interface EncodedEvent {
 
 const SALT_BYTES = 16;
 let salts = Buffer.alloc(0);
-
-/** RFC 8785 bytes of a JSON value; throws on what JSON cannot hold. */
-export function canonicalBytes(value: unknown): Buffer {
-  const text = canonicalize(value);
-  if (text === undefined) throw new TypeError('Not a JSON value');
-  return Buffer.from(text);
-}
 
 /**
  * The bytes of an event: its canonical state, and the entry that commits to that state by a salted hash without
@@ -86,5 +79,5 @@ export function encodeEntry(entry: Entry): Buffer {
 
 /** Hex SHA-256 of salt || state. */
 export function stateHash(salt: Buffer, state: Buffer): string {
-  return createHash('sha256').update(salt).update(state).digest('hex');
+  return hash('sha256', Buffer.concat([salt, state]), 'hex');
 }

@@ -27,7 +27,12 @@ export class Statement<R> {
   async run(on: EntityManager | Queryable, values: readonly unknown[]): Promise<R[]> {
     if (!(on instanceof EntityManager)) return on.query<R[]>(this.text, [...values]);
     const connection = (await on.queryRunner?.connect()) as Connection | undefined;
-    const query = { text: this.text, values, ...(preparesStatements(on.dataSource) && { name: this.name }) };
+    const parameters = values.map((value) => (Array.isArray(value) ? arrayLiteral(value) : value));
+    const query = {
+      text: this.text,
+      values: parameters,
+      ...(preparesStatements(on.dataSource) && { name: this.name }),
+    };
     const { rows } = await (connection ?? poolOf(on)).query(query).catch((error: unknown) => {
       // As the ORM tells it: of such an error the log leaves out what may be personal.
       throw Error.isError(error) ? new QueryFailedError(this.text, [], error) : error;
@@ -38,6 +43,22 @@ export class Statement<R> {
 
 function poolOf(manager: EntityManager): Connection {
   return (manager.dataSource.driver as PostgresDriver).master as Connection;
+}
+
+/** An array as PostgreSQL reads it, which the driver would write with two replacements for every element. */
+function arrayLiteral(elements: readonly unknown[]): string {
+  return `{${elements.map(elementLiteral).join(',')}}`;
+}
+
+function elementLiteral(element: unknown): string {
+  if (element === null || element === undefined) return 'NULL';
+  if (typeof element === 'number' || typeof element === 'bigint') return String(element);
+  if (Buffer.isBuffer(element)) return `"\\\\x${element.toString('hex')}"`;
+  if (element instanceof Date) return `"${element.toISOString()}"`;
+  const text = typeof element === 'string' ? element : JSON.stringify(element);
+  // Most are identifiers and times. Without quotes the word NULL would stand for none.
+  const isBare = /^[\w.:+-]+$/.test(text) && text.length !== 4;
+  return isBare ? text : `"${text.replace(/["\\]/g, '\\$&')}"`;
 }
 
 /** One member of each row, as the array that a statement takes for a column. */

@@ -1,11 +1,11 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
-import { v7 as uuidv7 } from 'uuid';
 import { Problem, unavailable } from '../problems/problem.js';
 import { Batches } from './batches.js';
 import { type Action, type Change, type Occurrence, type Origin, timeOfChange } from './event.js';
 import { insertEvents } from './events.repository.js';
 import { BusyKeys, freeKeys, type IdempotentRequest, type KeyedAttempt, takeKeys } from './idempotency.js';
+import { newId } from './new-id.js';
 import {
   allOrNothing,
   failed,
@@ -113,7 +113,7 @@ export class WritePath {
       if (occurrence === undefined) return { commit: false, result };
       const { action, subjectId }: { action: string; subjectId: string | null } = occurrence;
       const event = { action, subjectId, at: timeOfChange().toISOString() };
-      await insertEvents(tx, [{ id: uuidv7(), origin, event }]);
+      await insertEvents(tx, [{ id: newId(), origin, event }]);
       return { commit: true, result };
     });
   }
@@ -208,7 +208,7 @@ function concernsAll(error: unknown): boolean {
 }
 
 function toAttempt<I>(write: Write<I>): Attempt<I> {
-  return { ...write, eventId: uuidv7() };
+  return { ...write, eventId: newId() };
 }
 
 function isKeyed<I>(attempt: Attempt<I>): attempt is Attempt<I> & KeyedAttempt {

@@ -1,6 +1,6 @@
 import { type Server, STATUS_CODES } from 'node:http';
 import { Socket } from 'node:net';
-import { v7 as uuidv7 } from 'uuid';
+import { newId } from '../database/new-id.js';
 import type { ProblemCode } from '../problems/catalogue.js';
 import { Problem } from '../problems/problem.js';
 
@@ -16,7 +16,7 @@ export function answerClientErrors(server: Server): void {
       socket.destroy();
       return;
     }
-    const id = uuidv7();
+    const id = newId();
     const problem = new Problem(
       CODES[error.code ?? ''] ?? 'malformed-request',
       'The request could not be read.',

@@ -3,6 +3,7 @@ import { plainToInstance } from 'class-transformer';
 import { validate, type ValidationError } from 'class-validator';
 import { pointerToken } from '../problems/pointer.js';
 import { type Fault, invalid, Problem } from '../problems/problem.js';
+import { readerOf } from './compiled-contract.js';
 import { isReserved } from './reserved-names.js';
 
 const bodiesThatMayBeAbsent = new WeakSet<object>();
@@ -20,11 +21,16 @@ export function OptionalBody(): ClassDecorator {
  */
 @Injectable()
 export class ContractPipe implements PipeTransform {
-  async transform(value: unknown, { type, metatype }: ArgumentMetadata): Promise<unknown> {
+  transform(value: unknown, { type, metatype }: ArgumentMetadata): unknown {
     if (metatype === undefined || (type !== 'body' && type !== 'query')) return value;
     if (type === 'query') inspectQuery(value as Record<string, unknown>);
-    const given = type === 'body' ? objectOf(value, bodiesThatMayBeAbsent.has(metatype)) : value;
-    const instance = plainToInstance(metatype as new () => object, given, { exposeDefaultValues: true });
+    const given = type === 'body' ? objectOf(value, bodiesThatMayBeAbsent.has(metatype)) : (value as object);
+    const contract = metatype as new () => object;
+    return readerOf(contract)?.(given) ?? this.check(given, contract, type);
+  }
+
+  private async check(given: object, contract: new () => object, type: 'body' | 'query'): Promise<object> {
+    const instance = plainToInstance(contract, given, { exposeDefaultValues: true });
     const errors = await validate(instance, {
       whitelist: true,
       forbidNonWhitelisted: true,

@@ -2,7 +2,7 @@ import { type KeyObject, timingSafeEqual } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import type { ServiceConfig } from '../config/config.js';
-import { canonicalBytes } from '../database/entry.js';
+import { canonicalText } from '../database/canonical.js';
 import { Problem } from '../problems/problem.js';
 import { authenticate, deriveKey } from './keys.js';
 import type { PageQuery } from './page.dto.js';
@@ -50,7 +50,7 @@ export class Cursors {
 
   private mac(list: string, query: PageQuery, position: string): Buffer {
     const { limit, cursor, ...filters } = query;
-    const parts = [list, canonicalBytes(filters).toString(), position];
+    const parts = [list, canonicalText(filters), position];
     return authenticate(this.key, parts).subarray(0, MAC_LENGTH);
   }
 }

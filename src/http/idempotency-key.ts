@@ -3,7 +3,7 @@ import { createParamDecorator, type ExecutionContext, Injectable, type PipeTrans
 import { ConfigService } from '@nestjs/config';
 import type { Request } from 'express';
 import type { ServiceConfig } from '../config/config.js';
-import { canonicalBytes } from '../database/entry.js';
+import { canonicalText } from '../database/canonical.js';
 import type { Actor } from '../database/event.js';
 import type { IdempotentRequest } from '../database/idempotency.js';
 import { Problem } from '../problems/problem.js';
@@ -48,7 +48,7 @@ export class IdempotencyKeyPipe implements PipeTransform<KeyedRequest, Idempoten
     { method, url, body }: { method: string; url: string; body: unknown },
   ): IdempotentRequest {
     // Keyed, for a plain hash of a body with a password in it would be a fast password hash.
-    const fingerprint = authenticate(this.key, [method, url, canonicalBytes(body).toString()]);
+    const fingerprint = authenticate(this.key, [method, url, canonicalText(body)]);
     return { scope: scopeOf(actor), key, fingerprint };
   }
 }

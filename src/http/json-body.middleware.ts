@@ -91,40 +91,48 @@ function parse(bytes: unknown): unknown {
     throw new Problem('malformed-request', 'The body is not JSON.');
   }
   const faults: Fault[] = [];
-  inspect(value, '', 0, faults);
+  inspect(value, [], faults);
   if (faults.length > 0) throw invalid(faults);
   return value;
 }
 
-/** Collects every string, number and name that cannot be held, before any library walks the value. */
-function inspect(value: unknown, pointer: string, depth: number, faults: Fault[]): void {
+/** Collects every string, number and name that cannot be held, before any library walks the value; `path` leads to it. */
+function inspect(value: unknown, path: string[], faults: Fault[]): void {
+  const report = (code: string, detail: string) => faults.push({ pointer: pointerOf(path), code, detail });
   if (typeof value === 'string') {
-    if (value.includes('\0') || !value.isWellFormed()) {
-      faults.push({ pointer, code: 'invalid-text', detail: 'holds NUL or half of a surrogate pair' });
-    }
+    if (!isStorable(value)) report('invalid-text', 'holds NUL or half of a surrogate pair');
     return;
   }
   if (typeof value === 'number' && !Number.isFinite(value)) {
-    faults.push({ pointer, code: 'invalid-number', detail: 'is too large for a number' });
+    report('invalid-number', 'is too large for a number');
     return;
   }
   if (typeof value !== 'object' || value === null) return;
-  if (depth === MAX_DEPTH) {
+  if (path.length === MAX_DEPTH) {
     throw new Problem('malformed-request', `The body is nested more than ${MAX_DEPTH} levels deep.`);
   }
-  const members = Object.entries(value);
-  if (members.length > (Array.isArray(value) ? MAX_ELEMENTS : MAX_MEMBERS)) {
-    faults.push({ pointer, code: 'too-many-members', detail: 'has more members than anything here takes' });
+  const members = value as Record<string, unknown>;
+  const names = Object.keys(members);
+  if (names.length > (Array.isArray(value) ? MAX_ELEMENTS : MAX_MEMBERS)) {
+    report('too-many-members', 'has more members than anything here takes');
     return;
   }
-  for (const [name, member] of members) {
-    const memberPointer = `${pointer}/${pointerToken(name)}`;
-    if (isReserved(name)) {
-      faults.push({ pointer: memberPointer, code: 'unknown-member', detail: 'this name is reserved' });
-    } else if (name.includes('\0') || !name.isWellFormed()) {
-      faults.push({ pointer, code: 'invalid-text', detail: 'a name holds NUL or half of a surrogate pair' });
-    } else {
-      inspect(member, memberPointer, depth + 1, faults);
+  for (const name of names) {
+    if (!isStorable(name)) {
+      report('invalid-text', 'a name holds NUL or half of a surrogate pair');
+      continue;
     }
+    path.push(name);
+    if (isReserved(name)) report('unknown-member', 'this name is reserved');
+    else inspect(members[name], path, faults);
+    path.pop();
   }
+}
+
+function isStorable(text: string): boolean {
+  return !text.includes('\0') && text.isWellFormed();
+}
+
+function pointerOf(path: readonly string[]): string {
+  return path.map((name) => `/${pointerToken(name)}`).join('');
 }

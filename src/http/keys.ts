@@ -32,7 +32,6 @@ export function deriveSigningKey(secret: string, purpose: Purpose): KeyObject {
 
 /** HMAC-SHA-256 over the parts, each with its length before it, so that no two lists of parts give the same bytes. */
 export function authenticate(key: KeyObject, parts: readonly string[]): Buffer {
-  const mac = createHmac('sha256', key);
-  for (const part of parts) mac.update(`${Buffer.byteLength(part)}:`).update(part);
-  return mac.digest();
+  const message = parts.map((part) => `${Buffer.byteLength(part)}:${part}`).join('');
+  return createHmac('sha256', key).update(message).digest();
 }

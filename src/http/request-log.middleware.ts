@@ -1,7 +1,8 @@
 import { Injectable, type NestMiddleware } from '@nestjs/common';
 import type { NextFunction, Request, Response } from 'express';
 import { PinoLogger } from 'nestjs-pino';
-import { v7 as uuidv7, validate as isUuid } from 'uuid';
+import { validate as isUuid } from 'uuid';
+import { newId } from '../database/new-id.js';
 import { Metrics } from '../metrics/metrics.js';
 import { traceIdOf } from '../tracing/tracing.js';
 import { Drain } from './drain.js';
@@ -29,8 +30,8 @@ export class RequestLog implements NestMiddleware {
     const start = performance.now();
     request.id = requestIdOf(request);
     request.actor = ANONYMOUS;
-    response.set('X-Request-Id', request.id);
-    if (this.drain.isDraining) response.set('Connection', 'close');
+    response.setHeader('X-Request-Id', request.id);
+    if (this.drain.isDraining) response.setHeader('Connection', 'close');
     this.metrics.requestsInFlight.inc();
     response.once('close', () => this.finish(request, response, performance.now() - start));
     next();
@@ -63,5 +64,5 @@ export class RequestLog implements NestMiddleware {
 /** The id that the client gives its request, or else a new one. */
 export function requestIdOf(request: Request): string {
   const given = request.get('x-request-id');
-  return given !== undefined && isUuid(given) ? given.toLowerCase() : uuidv7();
+  return given !== undefined && isUuid(given) ? given.toLowerCase() : newId();
 }

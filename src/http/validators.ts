@@ -1,6 +1,6 @@
 import { applyDecorators } from '@nestjs/common';
-import { Transform } from 'class-transformer';
-import { buildMessage, isISO4217CurrencyCode, ValidateBy, ValidateIf } from 'class-validator';
+import { Transform, Type } from 'class-transformer';
+import { buildMessage, isISO4217CurrencyCode, ValidateBy, ValidateIf, ValidateNested } from 'class-validator';
 
 /** A string of `min` to `max` characters (code points, as PostgreSQL counts them). */
 export function IsText(min: number, max: number): PropertyDecorator {
@@ -16,8 +16,9 @@ export function IsText(min: number, max: number): PropertyDecorator {
 }
 
 function isText(value: unknown, min: number, max: number): boolean {
-  // A code point takes at most two UTF-16 units: a longer string needs no counting.
+  // A code point takes one or two UTF-16 units: most strings need no counting.
   if (typeof value !== 'string' || value.length > 2 * max) return false;
+  if (value.length >= 2 * min && value.length <= max) return true;
   const length = [...value].length;
   return length >= min && length <= max;
 }
@@ -118,10 +119,14 @@ export function isMetadata(value: unknown, patch = false): boolean {
   );
 }
 
-/** An array of `min` to `max` objects. */
-export function IsObjects(min: number, max: number): PropertyDecorator {
-  return ValidateBy({
-    name: 'isObjects',
+/** The rule of a list by its name, which is also its code; its constraint is the class of the elements. */
+export const LIST_RULE = 'isObjects';
+
+/** An array of `min` to `max` objects, which satisfy the rules of the class `type`. */
+export function IsListOf(type: new () => object, min: number, max: number): PropertyDecorator {
+  const rule = ValidateBy({
+    name: LIST_RULE,
+    constraints: [type],
     validator: {
       validate: (value: unknown) =>
         Array.isArray(value) &&
@@ -133,4 +138,9 @@ export function IsObjects(min: number, max: number): PropertyDecorator {
       ),
     },
   });
+  return applyDecorators(
+    rule,
+    ValidateNested({ each: true }),
+    Type(() => type),
+  );
 }

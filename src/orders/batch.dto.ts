@@ -1,9 +1,8 @@
 import { ApiExtraModels, ApiProperty, ApiPropertyOptional, getSchemaPath } from '@nestjs/swagger';
-import { Type } from 'class-transformer';
-import { buildMessage, IsDefined, IsIn, IsOptional, ValidateBy, ValidateNested } from 'class-validator';
+import { buildMessage, IsDefined, IsIn, IsOptional, ValidateBy } from 'class-validator';
 import { parseKey } from '../http/idempotency-key.js';
 import { ProblemBody } from '../http/problem.dto.js';
-import { IsObjects } from '../http/validators.js';
+import { IsListOf } from '../http/validators.js';
 import { OrderResponse } from './order.response.dto.js';
 import { PlaceOrder } from './orders.dto.js';
 
@@ -37,9 +36,7 @@ class PlaceBatchItem {
 /** Up to 100 orders, each with a key of its own. */
 export class PlaceBatch {
   @ApiProperty({ type: [PlaceBatchItem], minItems: 1, maxItems: MOST_ITEMS })
-  @IsObjects(1, MOST_ITEMS)
-  @ValidateNested({ each: true })
-  @Type(() => PlaceBatchItem)
+  @IsListOf(PlaceBatchItem, 1, MOST_ITEMS)
   items: PlaceBatchItem[];
 }
 

@@ -76,10 +76,7 @@ export async function insertOrders(tx: Transaction, orders: readonly Order[]): P
   if (orders.length === 0) return new Set();
   const lines = orders.flatMap((order) => order.lines);
   const rows = await INSERT_ORDERS.run(tx, [
-    // As text: the driver would write a date in local time, which takes it longer.
-    ...orderMembers.map((member) =>
-      column(orders, member).map((value) => (value instanceof Date ? value.toISOString() : value)),
-    ),
+    ...orderMembers.map((member) => column(orders, member)),
     ...lineMembers.map((member) => column(lines, member)),
   ]);
   return new Set(column(rows, 'id'));

@@ -1,8 +1,7 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { Type } from 'class-transformer';
-import { Equals, IsIn, ValidateNested } from 'class-validator';
+import { Equals, IsIn } from 'class-validator';
 import { OptionalBody } from '../http/contract.pipe.js';
-import { IsInteger, IsObjects, IsPresent, IsText } from '../http/validators.js';
+import { IsInteger, IsListOf, IsPresent, IsText } from '../http/validators.js';
 import { MAX_AMOUNT } from './money.js';
 
 const REASON = { minLength: 1, maxLength: 500, example: 'Customer asked for it' } as const;
@@ -71,9 +70,7 @@ export class RefundOrder {
   /** Units whose share of their lines' totals goes back. */
   @ApiPropertyOptional({ type: [LineUnits], minItems: 1, maxItems: 200 })
   @IsPresent()
-  @IsObjects(1, 200)
-  @ValidateNested({ each: true })
-  @Type(() => LineUnits)
+  @IsListOf(LineUnits, 1, 200)
   lines?: LineUnits[];
 
   /** All that was paid and has not gone back yet. */
@@ -90,9 +87,7 @@ export class RefundOrder {
 
 export class FulfillOrder {
   @ApiProperty({ type: [LineUnits], minItems: 1, maxItems: 200 })
-  @IsObjects(1, 200)
-  @ValidateNested({ each: true })
-  @Type(() => LineUnits)
+  @IsListOf(LineUnits, 1, 200)
   lines: LineUnits[];
 
   @ApiPropertyOptional({ minLength: 1, maxLength: 100, example: 'DHL' })

@@ -1,6 +1,6 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { Type } from 'class-transformer';
-import { IsIn, IsOptional, IsUUID, Matches, ValidateNested } from 'class-validator';
+import { IsIn, IsOptional, IsUUID, Matches } from 'class-validator';
+import { Compiled } from '../http/compiled-contract.js';
 import { PageQuery } from '../http/page.dto.js';
 import {
   IsCurrency,
@@ -8,7 +8,7 @@ import {
   IsInteger,
   IsIntegerParameter,
   IsMetadata,
-  IsObjects,
+  IsListOf,
   IsPresent,
   IsText,
 } from '../http/validators.js';
@@ -56,6 +56,7 @@ export class PlaceOrderLine {
   taxPpm: number = 0;
 }
 
+@Compiled()
 export class PlaceOrder {
   /** Whose order it is: the caller's own when left out, which an API key cannot do. */
   @ApiPropertyOptional({ format: 'uuid' })
@@ -75,9 +76,7 @@ export class PlaceOrder {
   currency: string;
 
   @ApiProperty({ type: [PlaceOrderLine], minItems: 1, maxItems: 200 })
-  @IsObjects(1, 200)
-  @ValidateNested({ each: true })
-  @Type(() => PlaceOrderLine)
+  @IsListOf(PlaceOrderLine, 1, 200)
   lines: PlaceOrderLine[];
 
   /** In minor units of the currency. */

@@ -1,5 +1,5 @@
-import { v7 as uuidv7 } from 'uuid';
 import { type Change, timeOfChange } from '../database/event.js';
+import { newId } from '../database/new-id.js';
 import { column } from '../database/statement.js';
 import type { Transaction } from '../database/transaction.js';
 import { type Access, forbidden, reaches } from '../http/access.js';
@@ -93,7 +93,7 @@ export function referenceTaken(): Problem {
 }
 
 function toOrder({ userId, order, lines, amounts }: Placement): Order {
-  const id = uuidv7();
+  const id = newId();
   const now = timeOfChange();
   return {
     id,

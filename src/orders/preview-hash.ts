@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { canonicalBytes } from '../database/entry.js';
+import { canonicalBytes } from '../database/canonical.js';
 import type { Amounts, LineTerms } from './money.js';
 
 /** A priced order: all that its totals follow from, and the amounts that they are made of. */

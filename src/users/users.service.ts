@@ -1,11 +1,11 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { DataSource, In, Repository } from 'typeorm';
-import { v7 as uuidv7 } from 'uuid';
 import { CurrentStates } from '../audit/current-states.js';
 import { type Origin, timeOfChange } from '../database/event.js';
 import type { IdempotentRequest } from '../database/idempotency.js';
 import { KeysetQuery, type SearchableList, type Slice } from '../database/keyset.js';
+import { newId } from '../database/new-id.js';
 import type { Written } from '../database/outcomes.js';
 import { WritePath } from '../database/write-path.js';
 import { type Access, reaches } from '../http/access.js';
@@ -58,7 +58,7 @@ export class UsersService {
     return this.writePath.write<'user.created'>(origin, request, async (tx) => {
       const now = timeOfChange();
       const user: User = {
-        id: uuidv7(),
+        id: newId(),
         version: 1,
         name: input.name,
         email: input.email,

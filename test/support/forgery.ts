@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { expect } from '@jest/globals';
-import { canonicalBytes, encodeEntry, type Entry, stateHash } from '../../src/database/entry.js';
+import { canonicalBytes } from '../../src/database/canonical.js';
+import { encodeEntry, type Entry, stateHash } from '../../src/database/entry.js';
 import type { TestDatabase } from './database.js';
 
 /** SQL that concerns at least one row, and its parameters. */

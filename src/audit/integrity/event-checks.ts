@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { canonicalBytes, encodeEntry, type Entry, stateHash } from '../../database/entry.js';
+import { canonicalBytes } from '../../database/canonical.js';
+import { encodeEntry, type Entry, stateHash } from '../../database/entry.js';
 import type { SubjectState } from '../../database/event.js';
 import { Places } from './compare.js';
 import { type Finding, finding } from './finding.js';

@@ -2,10 +2,10 @@ import { timingSafeEqual } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { DataSource, In, Repository } from 'typeorm';
-import { v7 as uuidv7 } from 'uuid';
 import { type Origin, timeOfChange } from '../../database/event.js';
 import type { IdempotentRequest } from '../../database/idempotency.js';
 import { KeysetQuery, type Slice } from '../../database/keyset.js';
+import { newId } from '../../database/new-id.js';
 import type { Transaction } from '../../database/transaction.js';
 import type { Written } from '../../database/outcomes.js';
 import { WritePath } from '../../database/write-path.js';
@@ -46,7 +46,7 @@ export class ApiKeys {
     const written = await this.writePath.write<'api-key.created'>(origin, request, async (tx) => {
       const now = timeOfChange();
       const key = {
-        id: uuidv7(),
+        id: newId(),
         version: 1,
         name: input.name,
         scopes: input.scopes,

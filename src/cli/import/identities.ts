@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import { canonicalBytes } from '../../database/entry.js';
+import { canonicalBytes } from '../../database/canonical.js';
 import { LineFailure } from './values.js';
 
 type Body = Readonly<Record<string, unknown>>;
