@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { bench } from './bench.js';
+import { measureOverload } from './overload.js';
 import { type Options, readOptions, USAGE } from './options.js';
 import { toMarkdown } from './report.js';
 
@@ -33,6 +34,10 @@ function optionsOf(args: readonly string[]): Options | undefined {
 }
 
 async function run(wanted: Options): Promise<void> {
+  if (wanted.overload) {
+    await measureOverload(wanted, told.signal);
+    return;
+  }
   const result = await bench(wanted, told.signal);
   const markdown = toMarkdown(result);
   console.log(`\n${markdown}`);

@@ -96,6 +96,6 @@ function snapshot(contender: Contender, cluster: Cluster) {
 }
 
 /** The smallest value that is not below the share of all. */
-function quantile(ascending: Float64Array, share: number): number {
+export function quantile(ascending: Float64Array, share: number): number {
   return ascending[Math.max(0, Math.ceil(ascending.length * share) - 1)] ?? NaN;
 }

@@ -20,6 +20,7 @@ export interface Options {
   readonly markdown: string | undefined;
   readonly note: string | undefined;
   readonly profile: boolean;
+  readonly overload: boolean;
 }
 
 export const USAGE = `npm run bench -- [options]
@@ -35,7 +36,8 @@ export const USAGE = `npm run bench -- [options]
   --json FILE          writes the result as JSON
   --markdown FILE      writes the tables, with machine and commit
   --note TEXT          a remark for --json and --markdown, such as what else the machine was doing
-  --profile            runs the service under --cpu-prof and tells where the profile lies`;
+  --profile            runs the service under --cpu-prof and tells where the profile lies
+  --overload           instead of all that: what is left of the placements at three times the load`;
 
 /** Reads the command line; throws `TypeError` that says what is wrong with it. */
 export function readOptions(args: readonly string[]): Options | 'help' {
@@ -54,6 +56,7 @@ export function readOptions(args: readonly string[]): Options | 'help' {
       markdown: { type: 'string' },
       note: { type: 'string' },
       profile: { type: 'boolean', default: false },
+      overload: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
@@ -70,6 +73,7 @@ export function readOptions(args: readonly string[]): Options | 'help' {
     markdown: values.markdown,
     note: values.note,
     profile: values.profile,
+    overload: values.overload,
   };
 }
 

@@ -88,7 +88,7 @@ function ratioOf(ours: readonly Measurement[], theirs: readonly Measurement[]): 
 }
 
 /** NaN of nothing. */
-function median(values: readonly number[]): number {
+export function median(values: readonly number[]): number {
   const ascending = [...values].sort((a, b) => a - b);
   const middle = ascending.length / 2;
   const low = ascending[Math.ceil(middle) - 1] ?? NaN;

@@ -14,6 +14,8 @@ import { requestIdOf } from './request-log.middleware.js';
 const LOOK_MS = 1_000;
 /** Half of the turns of the event loop came later than this: whoever is let in now waits for everybody before. */
 const LATE_NS = 500e6;
+/** One for all: to write down where an error came from takes longer than to answer. */
+const TOO_MANY = unavailable('There are too many requests just now.');
 
 /**
  * The door: requests beyond `MAX_CONCURRENT_REQUESTS`, or that come while the process does not keep up, are refused
@@ -73,7 +75,7 @@ export class Overload implements NestMiddleware, OnApplicationShutdown {
     this.count();
     request.id = requestIdOf(request);
     response.setHeader('X-Request-Id', request.id);
-    answerProblem(unavailable('There are too many requests just now.'), request, response);
+    answerProblem(TOO_MANY, request, response);
   }
 
   private look(): void {

@@ -40,11 +40,12 @@ export function answerProblem(problem: Problem, request: Request, response: Resp
     if (!response.writableEnded) response.destroy();
     return;
   }
-  response
-    .status(problem.status)
-    .set(problem.headers)
-    .type('application/problem+json')
-    .send(JSON.stringify(problem.toBody(request.id, traceIdOf(request.span))));
+  const text = JSON.stringify(problem.toBody(request.id, traceIdOf(request.span)));
+  response.statusCode = problem.status;
+  for (const [name, value] of Object.entries(problem.headers)) response.setHeader(name, value);
+  response.setHeader('Content-Type', 'application/problem+json; charset=utf-8');
+  response.setHeader('Content-Length', Buffer.byteLength(text));
+  response.end(text);
 }
 
 function toProblem(error: unknown, request: Request): Problem {
