@@ -6,7 +6,7 @@ import { PinoLogger } from 'nestjs-pino';
 import type { ServiceConfig } from '../config/config.js';
 import { Metrics } from '../metrics/metrics.js';
 import { unavailable } from '../problems/problem.js';
-import { bringsBody } from './json-body.middleware.js';
+import { bringsBody } from './json-body.guard.js';
 import { answerProblem } from './problem.filter.js';
 import { requestIdOf } from './request-log.middleware.js';
 

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
-import { Injectable, type NestMiddleware } from '@nestjs/common';
-import type { NextFunction, Request, Response } from 'express';
+import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
+import type { Request, Response } from 'express';
 import express from 'express';
 import { pointerToken } from '../problems/pointer.js';
 import { type Fault, invalid, Problem } from '../problems/problem.js';
@@ -16,37 +16,44 @@ const MAX_ELEMENTS = 1_000;
 /**
  * Reads the JSON body of a matched route, so that an unknown path or method is answered as such before anything is
  * parsed. Refuses other media types and charsets (415), callers who do not accept JSON (406), more than 1 MB (413),
- * what is not UTF-8 or JSON (400), and text and numbers that cannot be held (422).
+ * what is not UTF-8 or JSON (400), and text and numbers that cannot be held (422). A guard, as Express would look for a
+ * middleware of each route before it looks for the route.
  */
 @Injectable()
-export class JsonBody implements NestMiddleware {
+export class JsonBodyGuard implements CanActivate {
   private readonly read = express.raw({ type: () => true, limit: BODY_LIMIT });
 
-  use(request: Request, response: Response, next: NextFunction): void {
+  canActivate(context: ExecutionContext): boolean | Promise<boolean> {
+    const http = context.switchToHttp();
+    const request = http.getRequest<Request>();
     const hasBody = bringsBody(request);
     if (hasBody) requireJson(request);
-    if (!request.accepts(['application/json', 'application/problem+json'])) {
-      const types = answerTypes(request.path);
-      if (!types.some((type) => request.accepts(type))) {
-        throw new Problem('not-acceptable', `The answers are ${[...new Set(types)].join(', ')}.`);
-      }
-    }
-    if (!hasBody) {
-      next();
-      return;
-    }
-    this.read(request, response, (error?: unknown) => {
-      if (error !== undefined) {
-        next(error);
-        return;
-      }
-      try {
-        request.body = parse(request.body);
-        next();
-      } catch (problem) {
-        next(problem);
-      }
+    requireAcceptance(request);
+    return hasBody ? this.parseBody(request, http.getResponse<Response>()) : true;
+  }
+
+  private parseBody(request: Request, response: Response): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      this.read(request, response, (error?: unknown) => {
+        try {
+          if (error !== undefined) throw error;
+          request.body = parse(request.body);
+          resolve(true);
+        } catch (problem) {
+          reject(problem as Error);
+        }
+      });
     });
+  }
+}
+
+/** Throws when the caller accepts nothing that a route of the API answers; probes and pages are for everybody. */
+function requireAcceptance(request: Request): void {
+  if (request.accepts(['application/json', 'application/problem+json'])) return;
+  if (!request.path.toLowerCase().startsWith('/v1/')) return;
+  const types = answerTypes(request.path);
+  if (!types.some((type) => request.accepts(type))) {
+    throw new Problem('not-acceptable', `The answers are ${[...new Set(types)].join(', ')}.`);
   }
 }
 
