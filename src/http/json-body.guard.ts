@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { promisify } from 'node:util';
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import type { Request, Response } from 'express';
 import express from 'express';
@@ -21,7 +22,7 @@ const MAX_ELEMENTS = 1_000;
  */
 @Injectable()
 export class JsonBodyGuard implements CanActivate {
-  private readonly read = express.raw({ type: () => true, limit: BODY_LIMIT });
+  private readonly read = promisify(express.raw({ type: () => true, limit: BODY_LIMIT }));
 
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     const http = context.switchToHttp();
@@ -32,18 +33,10 @@ export class JsonBodyGuard implements CanActivate {
     return hasBody ? this.parseBody(request, http.getResponse<Response>()) : true;
   }
 
-  private parseBody(request: Request, response: Response): Promise<boolean> {
-    return new Promise((resolve, reject) => {
-      this.read(request, response, (error?: unknown) => {
-        try {
-          if (error !== undefined) throw error;
-          request.body = parse(request.body);
-          resolve(true);
-        } catch (problem) {
-          reject(problem as Error);
-        }
-      });
-    });
+  private async parseBody(request: Request, response: Response): Promise<boolean> {
+    await this.read(request, response);
+    request.body = parse(request.body);
+    return true;
   }
 }
 
