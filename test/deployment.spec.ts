@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { properties } from './support/manifest-properties.js';
+import { properties } from './support/manifest-properties/index.js';
 import { apiOf, kustomize, type Manifest, models, render } from './support/manifests.js';
 import { typeErrors } from './support/manifest-types.js';
 
