@@ -12,6 +12,7 @@ import {
 import { currentCommit, describeMachine, loadNow } from './machine.js';
 import { type Cell, measure, type Measurement, warmUp } from './measure.js';
 import { type ContenderName, floors, type Options, peers } from './options.js';
+import { measureReady } from './ready.js';
 import { cellName, type Result, toResult } from './result.js';
 
 /** After so many of a kind a request takes no less CPU than before; a run that warms up for a moment only, takes fewer. */
@@ -34,6 +35,8 @@ export async function bench(options: Options, signal: AbortSignal): Promise<Resu
     );
     const profile = options.profile ? profileFolder() : undefined;
     signal.throwIfAborted();
+    console.log('Starting the service ...');
+    const ready = await measureReady(options.starts, cluster, sharedEnvironment(), signal);
     const contenders = await startAll(options, cluster, running, profile);
     const rounds = await measureAll(options, cluster, contenders, signal);
     if (profile !== undefined)
@@ -45,7 +48,7 @@ export async function bench(options: Options, signal: AbortSignal): Promise<Resu
       date: new Date().toISOString(),
       rounds: options.rounds,
     };
-    return toResult({ ...about, duration, ...(note !== undefined && { note }) }, rounds);
+    return toResult({ ...about, duration, ready, ...(note !== undefined && { note }) }, rounds);
   } finally {
     // Whatever fails to stop, the others do, the database last.
     for (const each of running.reverse()) await each.stop().catch((error: unknown) => console.error(error));

@@ -50,6 +50,11 @@ const PROGRAMS = {
   'fastify-pg': './peers/fastify-pg/main.js',
 };
 
+/** The file of a program. */
+export function programOf(name: keyof typeof PROGRAMS): string {
+  return fileURLToPath(new URL(PROGRAMS[name], import.meta.url));
+}
+
 /** Makes the environment that the service and its peers share: keys, secret, limits that nobody meets. */
 export function sharedEnvironment(): Record<string, string> {
   const { privateKey } = generateKeyPairSync('ed25519');
@@ -73,10 +78,9 @@ export async function startHttp(
   profile?: string,
 ): Promise<HttpContender> {
   const database = await cluster.createDatabase(name);
-  const program = fileURLToPath(new URL(PROGRAMS[name], import.meta.url));
   const server = await startServer({
     name,
-    args: [...(profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`]), program],
+    args: [...(profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`]), programOf(name)],
     environment: { ...environment, DATABASE_URL: database.url },
     folder: cluster.folder,
   });

@@ -16,6 +16,8 @@ export interface Options {
   readonly duration: number;
   readonly warmUp: number;
   readonly orders: number;
+  /** Starts of the service, to see how soon it is ready. */
+  readonly starts: number;
   readonly json: string | undefined;
   readonly markdown: string | undefined;
   readonly note: string | undefined;
@@ -33,6 +35,7 @@ export const USAGE = `npm run bench -- [options]
   --duration SECONDS   of a measurement (10; 0.8 with --quick)
   --warm-up SECONDS    before each measurement (3; 0.25 with --quick)
   --orders N           orders and users to read from (10000)
+  --starts N           starts of the service, to see how soon it is ready (10; 3 with --quick)
   --json FILE          writes the result as JSON
   --markdown FILE      writes the tables, with machine and commit
   --note TEXT          a remark for --json and --markdown, such as what else the machine was doing
@@ -52,6 +55,7 @@ export function readOptions(args: readonly string[]): Options | 'help' {
       duration: { type: 'string' },
       'warm-up': { type: 'string' },
       orders: { type: 'string', default: '10000' },
+      starts: { type: 'string' },
       json: { type: 'string' },
       markdown: { type: 'string' },
       note: { type: 'string' },
@@ -69,6 +73,7 @@ export function readOptions(args: readonly string[]): Options | 'help' {
     duration: positive('duration', values.duration ?? (values.quick ? '0.8' : '10')),
     warmUp: positive('warm-up', values['warm-up'] ?? (values.quick ? '0.25' : '3')),
     orders: Math.ceil(positive('orders', values.orders)),
+    starts: Math.ceil(positive('starts', values.starts ?? (values.quick ? '3' : '10'))),
     json: values.json,
     markdown: values.markdown,
     note: values.note,

@@ -3,7 +3,7 @@ import { startCluster } from './cluster.js';
 import { type HttpContender, profileFolder, send, sharedEnvironment, startHttp } from './contenders.js';
 import { quantile } from './measure.js';
 import type { Options } from './options.js';
-import { median } from './result.js';
+import { median } from './median.js';
 import { workloads } from './workloads.js';
 
 /** Connections over which the service is at its best, and over which more comes than it can do. */

@@ -63,7 +63,7 @@ async function untilListening(child: ChildProcess, port: number): Promise<void> 
   while (!(await isListening(port))) {
     if (hasEnded(child)) throw new Error('It ended');
     if (Date.now() > deadline) throw new Error(`It does not listen after ${START_MS / 1_000} s`);
-    await sleep(50);
+    await sleep(10);
   }
 }
 

@@ -8,7 +8,7 @@ export function toMarkdown(result: Result): string {
 }
 
 /** Where and how it was measured. */
-function aboutMachine({ machine, commit, date, note, rounds, duration }: Result): string {
+function aboutMachine({ machine, commit, date, note, rounds, duration, ready }: Result): string {
   const { settings } = machine;
   const lines = [
     `- Machine: ${machine.cpu}, ${machine.cores} cores, ${gib(machine.memory)} GiB, ${machine.system}; load before the run ${machine.load.toFixed(1)}`,
@@ -17,6 +17,7 @@ function aboutMachine({ machine, commit, date, note, rounds, duration }: Result)
       .join(', ')})`,
     `- A flushed write of 8 KiB takes ${machine.flush.toFixed(2)} ms${machine.isInMemory ? ': the data lies in memory, where durability costs nothing; set TMPDIR to a disk' : ''}`,
     `- Commit ${commit ?? 'unknown'}, ${date}; median of ${rounds} rounds of ${duration} s, the floors once`,
+    `- Started and migrated, Ordo is ready after ${inSeconds(ready.milliseconds)} s (${ready.spread.map(inSeconds).join('-')}, median of ${ready.starts} starts)${ready.cpu === undefined ? '' : `, of which ${ready.cpu.toFixed(2)} s CPU`}`,
     ...(note === undefined ? [] : [`- ${note}`]),
   ];
   return lines.join('\n');
@@ -72,6 +73,10 @@ function times(ratio: number): string {
 
 function range([low, high]: readonly [number, number]): string {
   return `${low.toFixed(2)}-${high.toFixed(2)}`;
+}
+
+function inSeconds(milliseconds: number): string {
+  return (milliseconds / 1_000).toFixed(2);
 }
 
 function gib(bytes: number): string {

@@ -1,6 +1,8 @@
 import type { Machine } from './machine.js';
 import type { Cell, Measurement } from './measure.js';
+import { median } from './median.js';
 import { type ContenderName, peers } from './options.js';
+import type { Ready } from './ready.js';
 
 /** All that was measured, by cell (`place@64`) and contender, each round for itself. */
 export type Rounds = ReadonlyMap<string, ReadonlyMap<ContenderName, readonly Measurement[]>>;
@@ -27,6 +29,7 @@ export interface Result {
   readonly note?: string;
   readonly rounds: number;
   readonly duration: number;
+  readonly ready: Ready;
   readonly workloads: Readonly<Record<string, Readonly<Partial<Record<ContenderName, Medians>>>>>;
   readonly ratios: Readonly<Record<string, Readonly<Partial<Record<ContenderName, Ratio>>>>>;
 }
@@ -85,13 +88,4 @@ function ratioOf(ours: readonly Measurement[], theirs: readonly Measurement[]): 
     p99: own.p99 / other.p99,
     spread: { throughput: spread('throughput'), p99: spread('p99') },
   };
-}
-
-/** NaN of nothing. */
-export function median(values: readonly number[]): number {
-  const ascending = [...values].sort((a, b) => a - b);
-  const middle = ascending.length / 2;
-  const low = ascending[Math.ceil(middle) - 1] ?? NaN;
-  const high = ascending[Math.floor(middle)] ?? NaN;
-  return (low + high) / 2;
 }

@@ -23,7 +23,18 @@ const temporaryFolder = () => mkdtemp(join(tmpdir(), 'ordo-bench-test-'));
 it('measures the service and its peers and divides one by the other', async () => {
   const folder = await temporaryFolder();
   const file = join(folder, 'result.json');
-  const tiny = ['--workload', 'read-order', '--connections', '1', '--rounds', '1', '--orders', '100'];
+  const tiny = [
+    '--workload',
+    'read-order',
+    '--connections',
+    '1',
+    '--rounds',
+    '1',
+    '--starts',
+    '1',
+    '--orders',
+    '100',
+  ];
   const times = ['--duration', '0.3', '--warm-up', '0.01'];
   const peers = PEERS.flatMap((peer) => ['--peer', peer]);
   await chmod(folder, 0o755);
@@ -35,6 +46,12 @@ it('measures the service and its peers and divides one by the other', async () =
     cores: expect.any(Number),
     settings: { fsync: 'on', synchronous_commit: 'on' },
   });
+  expect(result.ready).toMatchObject({
+    starts: 1,
+    spread: [result.ready.milliseconds, result.ready.milliseconds],
+  });
+  expect(result.ready.milliseconds).toBeGreaterThan(0);
+  expect(output).toContain('Started and migrated, Ordo is ready after');
   expect(Object.keys(result.workloads)).toEqual(['read-order@1']);
   const measured = result.workloads['read-order@1'];
   expect(Object.keys(measured)).toEqual(['ordo', ...PEERS]);
