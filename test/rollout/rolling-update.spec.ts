@@ -20,6 +20,8 @@ import { makeNextBuild, NEXT_MIGRATION } from './next-build.js';
 
 const REQUESTS = Number(process.env.ROLLOUT_REQUESTS ?? 10_000);
 const ROUNDS = Number(process.env.ROLLOUT_ROUNDS ?? 1);
+/** Replicas of several processes take more of the machine than there is: a short round. */
+const WORKERS_REQUESTS = Math.min(5_000, REQUESTS);
 
 /** Above what the balancer takes to notice, as the delay before SIGTERM is in Kubernetes. */
 const SHUTDOWN_DELAY_MS = 3_000;
@@ -42,6 +44,12 @@ interface Replica extends ServiceProcess {
   readonly port: number;
 }
 
+/** How a round is played: how many requests, and of how many processes a replica is. */
+interface Settings {
+  readonly requests: number;
+  readonly workers: number;
+}
+
 /** A deployment as a cluster of Kubernetes runs it. */
 class Deployment {
   readonly running = new Set<Replica>();
@@ -49,6 +57,7 @@ class Deployment {
     private readonly database: TestPostgres,
     private readonly balancer: Balancer,
     private readonly workFolder: string,
+    private readonly settings: Settings,
   ) {}
 
   /** Starts a replica; it gets requests once it is ready. */
@@ -66,6 +75,7 @@ class Deployment {
       LOG_LEVEL: 'warn',
       SHUTDOWN_DELAY_MS: String(SHUTDOWN_DELAY_MS),
       SHUTDOWN_TIMEOUT_MS: String(SHUTDOWN_TIMEOUT_MS),
+      WORKERS: String(this.settings.workers),
     };
     const replica = { ...startProcess(this.workFolder, environment, main), name, port };
     this.running.add(replica);
@@ -118,13 +128,13 @@ async function prepare(url: string) {
   return { ...tokens, userId };
 }
 
-async function round(name: string): Promise<void> {
+async function round(name: string, settings: Settings): Promise<void> {
   const workFolder = join(folder, name);
   await mkdir(workFolder);
   const database = await startPostgres(join(workFolder, 'database'));
   const balancer = await startBalancer();
   let stopLoad = () => Promise.resolve();
-  const deployment = new Deployment(database, balancer, workFolder);
+  const deployment = new Deployment(database, balancer, workFolder, settings);
   const started = performance.now();
   const note = (text: string) => {
     const seconds = ((performance.now() - started) / 1_000).toFixed(1).padStart(6);
@@ -154,7 +164,7 @@ async function round(name: string): Promise<void> {
     const { seen } = load;
     stopLoad = () => load.stop();
     const answered = (share: number) =>
-      until(`${share * 100} % of the requests`, 600_000, () => seen.requests >= share * REQUESTS);
+      until(`${share * 100} % of the requests`, 600_000, () => seen.requests >= share * settings.requests);
 
     await answered(0.1);
     note(`${seen.requests} requests`);
@@ -218,7 +228,13 @@ async function round(name: string): Promise<void> {
 for (let number = 1; number <= ROUNDS; number++) {
   it(
     `an update under load loses nothing, round ${number} of ${ROUNDS}`,
-    () => round(`round-${number}`),
+    () => round(`round-${number}`, { requests: REQUESTS, workers: 1 }),
     1_200_000,
   );
 }
+
+it(
+  'nor does one of replicas that are of two processes each',
+  () => round('workers', { requests: WORKERS_REQUESTS, workers: 2 }),
+  600_000,
+);
