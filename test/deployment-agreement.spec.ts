@@ -58,14 +58,19 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-/** Every Secret that a pod mounts, with the files that it wants of it. */
+/** Every Secret that a pod mounts, with the files of it that its volume or a variable names. */
 function secretsOf(manifests: readonly Manifest[]): { name: string; files: string[] }[] {
   return podsOf(manifests).flatMap(({ pod }) =>
-    (pod.spec?.volumes ?? []).flatMap(({ secret }) =>
-      secret === undefined
-        ? []
-        : [{ name: secret.secretName ?? '', files: secret.items?.map(({ key }) => key) ?? [] }],
-    ),
+    (pod.spec?.volumes ?? []).flatMap(({ name, secret }) => {
+      if (secret === undefined) return [];
+      const named = pod.spec!.containers.flatMap(({ env = [], volumeMounts = [] }) => {
+        const folder = `${volumeMounts.find((mount) => mount.name === name)?.mountPath}/`;
+        const paths = env.map(({ value = '' }) => value).filter((value) => value.startsWith(folder));
+        return paths.map((path) => path.slice(folder.length));
+      });
+      const files = secret.items?.map(({ key }) => key) ?? named;
+      return [{ name: secret.secretName ?? '', files }];
+    }),
   );
 }
 
