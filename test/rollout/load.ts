@@ -44,6 +44,8 @@ interface Plan {
 }
 
 const RETRY_MS = 100;
+/** How often a placement is tried again once the load is over. */
+const PATIENCE = 50;
 
 /** Sends requests of all kinds, one after the other on each of many connections, until it is told to stop. */
 export function startLoad(plan: Plan): { readonly seen: Seen; stop(): Promise<void> } {
@@ -116,10 +118,10 @@ class Load {
     client.close();
   }
 
-  /** Places an order, again with the same key until it is acknowledged. */
+  /** Places an order, again with the same key until it is acknowledged, or nobody waits for it any more. */
   private async placeOne(client: HttpClient, pauseMs?: number): Promise<void> {
     const key = randomUUID();
-    for (;;) {
+    for (let patience = PATIENCE; patience > 0; patience -= this.over.aborted ? 1 : 0) {
       const answer = await this.expect(client, 201, '/v1/orders', {
         method: 'POST',
         headers: { 'Idempotency-Key': key },
