@@ -1,22 +1,26 @@
-import { generateKeyPairSync, randomUUID } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { type AddressInfo, connect, createServer, type Server } from 'node:net';
+import { generateKeyPairSync } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
-import { stringify } from 'yaml';
 import { startEmbeddedDatabase } from '../../src/database/embedded/embedded-database.js';
-import { all, apiOf, configurationOf, type Manifest, one, podsOf, render } from '../support/manifests.js';
+import { decoded, makeDatabaseAnew, makeRoles } from '../support/deployment-roles.js';
+import { startProbe } from '../support/kubelet.js';
+import { all, apiOf, configurationOf, type Manifest, podsOf, render } from '../support/manifests.js';
+import { forPodman, mountSecrets, openDoorway, type Secrets } from '../support/podman-deployment.js';
+import { placeOrders } from '../support/ordering-client.js';
 import { NODE, Podman } from '../support/podman.js';
-import { createFolder, eventually, tokenOf } from '../support/process.js';
-import { lines } from '../support/samples.js';
+import { createFolder, eventually, tokenOf, until } from '../support/process.js';
 
 // `npm run test:container`: minutes, root, and Debian's podman, runc, catatonit, iptables and debootstrap.
 const describeContainer = process.env.CONTAINER_TEST === undefined ? describe.skip : describe;
 
 const IMAGE = 'localhost/ordo:test';
 const NETWORK = 'ordo-test';
-const CONTAINER = 'ordo-pod-0-ordo';
+const POD = 'ordo-pod-0';
+const CONTAINER = `${POD}-ordo`;
 const ADMIN = { email: 'admin@example.com', password: 'the admin of the tests' };
 const PASSWORD = 'of-the-tests';
 const CLIENTS = 8;
@@ -31,8 +35,11 @@ describeContainer('The image, as the manifests run it', () => {
   let runtimeImage: string;
   let folder: string;
   let superuser: pg.Client;
-  let mounted: string;
+  let superuserUrl: string;
+  let secrets: Secrets;
+  let at: string;
   let url: string;
+  let reachable: (port: number) => string;
   const endings: (() => Promise<unknown>)[] = [];
 
   beforeAll(async () => {
@@ -44,10 +51,11 @@ describeContainer('The image, as the manifests run it', () => {
     endings.push(made.remove);
     const database = await startEmbeddedDatabase(join(folder, 'database'), { durable: false });
     endings.push(() => database.stop());
-    superuser = new pg.Client({ connectionString: database.superuserUrl });
+    ({ superuserUrl } = database);
+    superuser = new pg.Client({ connectionString: superuserUrl });
     await superuser.connect();
     endings.push(() => superuser.end());
-    await makeRoles(superuser, manifests);
+    await makeRoles(superuser, manifests, PASSWORD);
     if ((await podman.try('network', 'exists', NETWORK)).code !== 0)
       await podman.run('network', 'create', NETWORK);
     const gateway = await podman.run(
@@ -63,22 +71,20 @@ describeContainer('The image, as the manifests run it', () => {
       () => podman.try('network', 'rm', '--force', NETWORK),
       () => podman.try('pod', 'rm', '--force', '--time', '0', 'ordo-pod-0'),
     );
-    const at = `${gateway}:${(doorway.address() as AddressInfo).port}/ordo`;
-    const secrets = {
-      DATABASE_URL: `postgresql://ordo_app:${PASSWORD}@${at}`,
-      MIGRATION_DATABASE_URL: `postgresql://ordo_owner:${PASSWORD}@${at}`,
-      ORDO_SECRET: 'a secret of the tests, 32 characters or more',
-      JWT_KEYS: pem(),
-      AUDIT_SIGNING_KEY: pem(),
-      ADMIN_PASSWORD: ADMIN.password,
-      // Empty is unset.
-      AUDIT_CHECKPOINT_SINK: '',
-      REDIS_URL: '',
+    at = `${gateway}:${(doorway.address() as AddressInfo).port}/ordo`;
+    secrets = {
+      'ordo-database': { DATABASE_URL: `postgresql://ordo_app:${PASSWORD}@${at}` },
+      'ordo-migration': { MIGRATION_DATABASE_URL: `postgresql://ordo_owner:${PASSWORD}@${at}` },
+      ordo: {
+        ORDO_SECRET: 'a secret of the tests, 32 characters or more',
+        JWT_KEYS: pem(),
+        AUDIT_SIGNING_KEY: pem(),
+        ADMIN_PASSWORD: ADMIN.password,
+        // Empty is unset.
+        AUDIT_CHECKPOINT_SINK: '',
+      },
+      'ordo-redis': { REDIS_URL: '' },
     };
-    mounted = join(folder, 'secrets');
-    await mkdir(mounted);
-    for (const [name, value] of Object.entries(secrets))
-      await writeFile(join(mounted, name), value, { mode: 0o444 });
   }, 900_000);
 
   afterAll(async () => {
@@ -111,6 +117,10 @@ describeContainer('The image, as the manifests run it', () => {
         /(^|\/)(\.npmrc|\.env|\.ordo|\.git)(\/|$)|\.map$|^(test|src|bench)\//.test(file),
       ),
     ).toEqual([]);
+    // Compiled already, for the user and the options that it runs with.
+    const found = `(m => (m.enableCompileCache('/app/dist/.compile-cache'), m.getCompileCacheDir()))(require('node:module'))`;
+    expect(files).toContain((await inImage(found)).replace('/app/', ''));
+    expect(files.filter((file) => file.startsWith('dist/.compile-cache/')).length).toBeGreaterThan(1_000);
     const roots = await inImage(
       `JSON.stringify(['/root', '/bin', '/usr/bin'].flatMap((path) => fs.existsSync(path) ? fs.readdirSync(path) : []))`,
     );
@@ -127,42 +137,33 @@ describeContainer('The image, as the manifests run it', () => {
   }, 120_000);
 
   it('migrates with the rights, the memory and the arguments of the Job, and then finds nothing to do', async () => {
-    const { pod } = podsOf(manifests).find(({ name }) => name === 'Job ordo-migration')!;
-    const [container] = pod.spec!.containers;
-    const migrate = () =>
-      podman.try(
-        ...['run', '--rm', '--no-healthcheck', '--network', NETWORK, '--read-only', '--cap-drop', 'ALL'],
-        ...['--security-opt', 'no-new-privileges', '--memory', bytes(container!.resources!.limits!.memory)],
-        ...['--volume', `${mounted}:${container!.volumeMounts![0]!.mountPath}:ro`],
-        ...container!.env!.flatMap(({ name, value = '' }) => ['--env', `${name}=${value}`]),
-        IMAGE,
-        ...container!.args!,
-      );
+    const migrate = () => runMigration(manifests, secrets);
     expect(await migrate()).toMatchObject({ code: 0, output: expect.stringContaining('Migrated: ') });
     expect(await migrate()).toMatchObject({ code: 0, output: expect.stringContaining('up to date') });
   }, 120_000);
 
   it('plays the rendered Deployment: ready for its probes, without rights, within its memory', async () => {
-    const file = join(folder, 'deployment.yaml');
-    await writeFile(file, adapted(manifests, mounted));
-    await podman.run('play', 'kube', '--network', NETWORK, file);
-    const infra = await podman.run('pod', 'inspect', '--format', '{{.InfraContainerID}}', 'ordo-pod-0');
-    const address = await podman.inspect(
-      infra,
-      `{{(index .NetworkSettings.Networks "${NETWORK}").IPAddress}}`,
-    );
+    reachable = await play(manifests, secrets);
     const { container } = apiOf(manifests);
-    url = `http://${address}:${container.ports![0]!.containerPort}`;
-    for (const probe of [container.startupProbe, container.readinessProbe, container.livenessProbe]) {
-      const ready = eventually(async () =>
-        expect((await fetch(`${url}${probe!.httpGet!.path}`)).status).toBe(200),
-      );
-      await ready.catch(async () => {
-        const { output, complaints } = await podman.try('logs', CONTAINER);
-        throw new Error(`${probe!.httpGet!.path} was never 200: ${output}${complaints}`);
-      });
+    url = reachable(container.ports![0]!.containerPort);
+    const { failureThreshold = 3, periodSeconds = 10 } = container.startupProbe!;
+    const startup = startProbe(url, container.startupProbe!);
+    await until('it has started', failureThreshold * periodSeconds * 1_000, () => startup.isUp);
+    await startup.stop();
+    const [began, log] = await Promise.all([
+      podman.inspect(CONTAINER, '{{.State.StartedAt.UnixMilli}}'),
+      podman.run('logs', CONTAINER),
+    ]);
+    const { time = '' } = /"time":"?(?<time>[^",]+).*Ordo listens/.exec(log)?.groups ?? {};
+    const listens = Number(time) || Date.parse(time);
+    tell(`The service listens ${listens - Number(began)} ms after its container was started`);
+    for (const probe of [container.readinessProbe!, container.livenessProbe!]) {
+      const probing = startProbe(url, probe);
+      await until(`${probe.httpGet!.path!} is up`, 20_000, () => probing.asked > 0);
+      await probing.stop();
+      expect(probing).toMatchObject({ isUp: true, mostFailures: 0 });
     }
-    const metrics = await fetch(`http://${address}:${container.ports![1]!.containerPort}/metrics`);
+    const metrics = await fetch(`${reachable(container.ports![1]!.containerPort)}/metrics`);
     expect(await metrics.text()).toContain('http_requests_in_flight');
     const health = await podman.try('exec', CONTAINER, NODE, 'dist/src/cli/health.js');
     expect(health).toMatchObject({ code: 0, output: '' });
@@ -194,18 +195,27 @@ describeContainer('The image, as the manifests run it', () => {
     const load = { acknowledged: 0, failures: [] as string[], isReady: true };
     const clients = Array.from({ length: CLIENTS }, () => placeOrders(url, token, load));
     await eventually(async () => expect(load.acknowledged).toBeGreaterThan(BEFORE_STOP));
-    const { path } = apiOf(manifests).container.readinessProbe!.httpGet!;
+    const { pod, container } = apiOf(manifests);
+    const { path } = container.readinessProbe!.httpGet!;
+    const alive = startProbe(url, container.livenessProbe!);
+    const ready = startProbe(url, container.readinessProbe!);
+    // What the kubelet does before it sends SIGTERM, as part of the grace: the pod serves on.
+    const { seconds } = container.lifecycle!.preStop!.sleep!;
+    const before = load.acknowledged;
+    await delay(seconds * 1_000);
+    expect(load.acknowledged).toBeGreaterThan(before);
+    expect(ready).toMatchObject({ isUp: true, mostFailures: 0 });
+    await ready.stop();
     const started = Date.now();
-    const stopped = podman.run(
-      'stop',
-      '--time',
-      `${apiOf(manifests).pod.terminationGracePeriodSeconds}`,
-      CONTAINER,
-    );
+    const grace = pod.terminationGracePeriodSeconds! - seconds;
+    const stopped = podman.run('stop', '--time', `${grace}`, CONTAINER);
     // As an endpoint that is not ready: nobody sends anything new.
     await eventually(async () => expect((await fetch(url + path!)).status).toBe(503));
     const atDrain = load.acknowledged;
     await eventually(async () => expect(load.acknowledged).toBeGreaterThan(atDrain + CLIENTS));
+    // A kubelet does not start anew what is only on its way out.
+    await alive.stop();
+    expect([alive.asked > 0, alive.mostFailures, alive.complaint]).toEqual([true, 0, '']);
     load.isReady = false;
     await Promise.all([...clients, stopped]);
     const milliseconds = Date.now() - started;
@@ -220,6 +230,61 @@ describeContainer('The image, as the manifests run it', () => {
     const { rows } = await superuser.query<{ orders: number }>('SELECT count(*)::int AS orders FROM orders');
     expect(rows[0]?.orders).toBe(load.acknowledged);
   }, 180_000);
+
+  it('runs the overlay for development as well, with its own roles and Secrets', async () => {
+    await podman.run('pod', 'rm', '--force', '--time', '0', POD);
+    const dev = render('overlays/dev');
+    await superuser.end();
+    await makeDatabaseAnew(superuserUrl, dev);
+    const made = Object.fromEntries(
+      all(dev, 'Secret').map(({ metadata, data = {} }) => [
+        metadata!.name!,
+        Object.fromEntries(Object.entries(data).map(([file, text]) => [file, decoded(text, at)])),
+      ]),
+    );
+    expect(await runMigration(dev, made)).toMatchObject({ code: 0 });
+    const there = await play(dev, made);
+    const { container } = apiOf(dev);
+    const inside = there(container.ports![0]!.containerPort);
+    const ready = startProbe(inside, container.readinessProbe!);
+    await until('it is ready', 30_000, () => ready.isUp);
+    await ready.stop();
+    // As the guide says.
+    const token = await tokenOf(inside, { email: ADMIN.email, password: 'for development only' });
+    expect(token).not.toBe('');
+  }, 120_000);
+
+  /** Runs the Job's container, and answers what became of it. */
+  async function runMigration(from: readonly Manifest[], given: Secrets) {
+    const { pod } = podsOf(from).find(({ name }) => name === 'Job ordo-migration')!;
+    const [container] = pod.spec!.containers;
+    const folders = await mountSecrets(pod, given, join(folder, 'migration'));
+    return podman.try(
+      ...['run', '--rm', '--no-healthcheck', '--network', NETWORK, '--read-only', '--cap-drop', 'ALL'],
+      ...['--security-opt', 'no-new-privileges', '--memory', bytes(container!.resources!.limits!.memory)],
+      ...container!.volumeMounts!.flatMap(({ name, mountPath }) => [
+        '--volume',
+        `${folders.get(name)!}:${mountPath}:ro`,
+      ]),
+      ...container!.env!.flatMap(({ name, value = '' }) => ['--env', `${name}=${value}`]),
+      IMAGE,
+      ...container!.args!,
+    );
+  }
+
+  /** Plays the Deployment; answers where a port of its pod is reached. */
+  async function play(from: readonly Manifest[], given: Secrets): Promise<(port: number) => string> {
+    const file = join(folder, 'deployment.yaml');
+    const { template } = apiOf(from).deployment.spec!;
+    await writeFile(file, forPodman(from, IMAGE, await mountSecrets(template, given, join(folder, 'pod'))));
+    await podman.run('play', 'kube', '--network', NETWORK, file);
+    const infra = await podman.run('pod', 'inspect', '--format', '{{.InfraContainerID}}', POD);
+    const address = await podman.inspect(
+      infra,
+      `{{(index .NetworkSettings.Networks "${NETWORK}").IPAddress}}`,
+    );
+    return (port) => `http://${address}:${port}`;
+  }
 
   const inImage = (expression: string) =>
     podman.run(
@@ -251,84 +316,4 @@ function tell(text: string): void {
 /** In bytes, what a manifest says in Mi. */
 function bytes(quantity: string | number | undefined): string {
   return `${Number(String(quantity).replace(/Mi$/, '')) * 2 ** 20}`;
-}
-
-/** As CloudNativePG does when it makes the database: what the Cluster says, by the superuser. */
-async function makeRoles(superuser: pg.Client, manifests: readonly Manifest[]): Promise<void> {
-  await superuser.query('DROP OWNED BY ordo_app; DROP ROLE ordo_app; ALTER ROLE ordo_owner NOCREATEROLE');
-  const { bootstrap } = one(manifests, 'Cluster', 'ordo-postgres').spec;
-  for (const statement of bootstrap!.initdb!.postInitApplicationSQL!) await superuser.query(statement);
-  for (const role of ['ordo_app', 'ordo_owner'])
-    await superuser.query(`ALTER ROLE ${role} PASSWORD '${PASSWORD}'`);
-}
-
-/** The database listens on loopback; containers reach it here, and nobody else does. */
-async function openDoorway(port: number, gateway: string): Promise<Server> {
-  const network = gateway.slice(0, gateway.lastIndexOf('.') + 1);
-  const server = createServer((socket) => {
-    if (!socket.remoteAddress?.startsWith(network)) {
-      socket.destroy();
-      return;
-    }
-    const inner = connect(port, '127.0.0.1');
-    for (const [one, other] of [
-      [socket, inner],
-      [inner, socket],
-    ] as const) {
-      one
-        .on('error', () => other.destroy())
-        .on('close', () => other.destroy())
-        .pipe(other);
-    }
-  });
-  await new Promise<void>((resolve) => server.listen(0, '0.0.0.0', resolve));
-  return server;
-}
-
-/**
- * The Deployment with its ConfigMap, for Podman 4: it plays one replica, would ask the probes with curl (which the image
- * has not: the test asks them), and does not decode Secrets (they are in a folder of the test).
- */
-function adapted(manifests: readonly Manifest[], secrets: string): string {
-  const mine = structuredClone([...manifests]);
-  const { deployment, pod, container } = apiOf(mine);
-  Object.assign(deployment.spec!, { replicas: 1 });
-  Object.assign(container, {
-    image: IMAGE,
-    livenessProbe: undefined,
-    readinessProbe: undefined,
-    startupProbe: undefined,
-  });
-  const configuration = all(mine, 'ConfigMap').find(({ data }) => data?.NODE_ENV !== undefined)!;
-  Object.assign(configuration.data!, { RATE_LIMIT: '1000000' });
-  pod.volumes = pod.volumes!.map(({ name }) => ({ name, hostPath: { path: secrets, type: 'Directory' } }));
-  return [configuration, deployment]
-    .map((each) => `---\n${stringify(each, { aliasDuplicateObjects: false })}`)
-    .join('');
-}
-
-/** One client with a connection that stays, until the service is not ready any more. */
-async function placeOrders(
-  url: string,
-  token: string,
-  load: { acknowledged: number; readonly failures: string[]; readonly isReady: boolean },
-): Promise<void> {
-  while (load.isReady) {
-    try {
-      const response = await fetch(`${url}/v1/orders`, {
-        method: 'POST',
-        headers: {
-          'Content-Type': 'application/json',
-          Authorization: `Bearer ${token}`,
-          'Idempotency-Key': randomUUID(),
-        },
-        body: JSON.stringify({ currency: 'EUR', lines }),
-      });
-      await response.text();
-      if (response.status === 201) load.acknowledged++;
-      else load.failures.push(`${response.status}`);
-    } catch (error) {
-      load.failures.push(String(error instanceof Error ? (error.cause ?? error) : error));
-    }
-  }
 }
