@@ -14,5 +14,7 @@ export default {
   globalTeardown: undefined,
   testTimeout: 300_000,
   maxWorkers: 1,
+  // All is over and told by then; Node.js 24 was seen to turn round for ever while it cleared up after a test of an update.
+  forceExit: true,
   coverageThreshold: undefined,
 };
