@@ -1,26 +1,12 @@
 import pg from 'pg';
 import { hash } from '@node-rs/argon2';
+import { insertEvents } from './states.js';
 import type { Data } from './workloads.js';
 
 const PASSWORD = 'everybody in the benchmark';
 const CALLERS = 8;
 /** Each of them has 25 orders, five more than a page shows. */
 const ORDERS_OF_REGULAR = 25;
-
-const TIMES = `'createdAt', ${iso('created_at')}, 'updatedAt', ${iso('updated_at')}`;
-
-/** The states of rows, as events tell them. */
-const USER_STATE = `json_build_object('id', id, 'name', name, 'email', email, 'role', role, 'status', status,
-  'version', version, ${TIMES})`;
-const ORDER_STATE = `json_build_object('id', id, 'userId', user_id, 'reference', reference, 'currency', currency,
-  'status', status, 'hold', NULL, 'paymentStatus', payment_status, 'fulfillmentStatus', fulfillment_status,
-  'lines', (SELECT json_agg(json_build_object('position', position, 'sku', sku, 'name', name, 'quantity', quantity,
-              'unitPrice', unit_price, 'discountPpm', discount_ppm, 'taxPpm', tax_ppm, 'subtotal', subtotal,
-              'discount', discount, 'tax', tax, 'total', total, 'fulfilled', 0, 'refunded', 0) ORDER BY position)
-              FROM order_lines WHERE order_id = orders.id),
-  'payments', '[]'::json, 'refunds', '[]'::json, 'fulfillments', '[]'::json, 'subtotal', subtotal,
-  'discount', discount, 'tax', tax, 'shipping', shipping, 'total', total, 'paid', paid, 'refunded', refunded,
-  'note', note, 'metadata', metadata, 'version', version, 'placedAt', ${iso('placed_at')}, ${TIMES})`;
 
 /** Rows that satisfy every rule of the schema, in one transaction as its deferred keys want it. */
 const statements = (orders: number) => [
@@ -48,18 +34,9 @@ const statements = (orders: number) => [
                             subtotal, discount, tax, total)
      SELECT order_id, 1, position, 'ART-' || article, 'Article number ' || article, quantity, unit_price, 50000, 190000,
             subtotal, discount, tax, net + tax FROM loaded_lines`,
-  `INSERT INTO audit_events (id, at, actor_type, action, subject_type, subject_id, subject_version, request_id, entry,
-                             salt, state)
-     SELECT uuidv7(), now(), 'system', action, split_part(action, '.', 1), id, 1, uuidv7(), convert_to(id::text, 'UTF8'),
-            uuid_send(gen_random_uuid()), convert_to(state::text, 'UTF8')
-       FROM (SELECT 'user.created' AS action, id, ${USER_STATE} AS state FROM users UNION ALL
-             SELECT 'order.placed', id, ${ORDER_STATE} FROM orders) AS subjects`,
+  insertEvents('users'),
+  insertEvents('orders'),
 ];
-
-/** A time as JavaScript writes it. */
-function iso(column: string): string {
-  return `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
-}
 
 /** Fills the database at `url`, as its superuser, with `size` orders and as many customers. */
 export async function loadData(url: string, size: number): Promise<Data> {

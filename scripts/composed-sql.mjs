@@ -7,7 +7,7 @@ import { apiKeyCheck } from '../dist/src/auth/api-keys/api-key.integrity.js';
 import { Sessions } from '../dist/src/auth/sessions.js';
 import { insertOrders } from '../dist/src/orders/insert-orders.js';
 import { orderCheck } from '../dist/src/orders/order.integrity.js';
-import { OrdersRepository, searchOrders } from '../dist/src/orders/orders.repository.js';
+import { searchOrders } from '../dist/src/orders/search.js';
 import { userCheck } from '../dist/src/users/user.integrity.js';
 import { usersThatFit } from '../dist/src/users/users.service.js';
 
@@ -26,10 +26,7 @@ export const composers = {
   'src/database/keyset-search.ts': (tx) => search(tx, searchOrders),
   'src/database/keyset.ts': (tx) => search(tx, searchOrders),
   'src/orders/insert-orders.ts': (tx) => insertOrders(tx, [{ lines: [{}] }]),
-  'src/orders/orders.repository.ts': async (tx) => {
-    await search(tx, searchOrders);
-    await new OrdersRepository(tx.dataSource).find([ID], tx);
-  },
+  'src/orders/search.ts': (tx) => search(tx, searchOrders),
   'src/users/users.service.ts': (tx) => search(tx, usersThatFit),
 };
 

@@ -124,6 +124,20 @@ describe('pages', () => {
     }
   });
 
+  it('leave out what a GET does not find, because its state is gone', async () => {
+    const [order] = orders.slice(-3);
+    const lose = `UPDATE audit_events SET state = NULL, salt = NULL WHERE subject_id = $1 RETURNING id, old.state, old.salt`;
+    const restore = `UPDATE audit_events SET state = $2, salt = $3 WHERE id = $1`;
+    const client = await service.database.connect(service.database.superuserUrl);
+    await client.query('SET session_replication_role = replica');
+    const { rows } = await client.query<Identified & { state: Buffer; salt: Buffer }>(lose, [order?.id]);
+    await service.send('get', `/v1/orders/${order?.id}`).expect(404);
+    const left = newestFirst(orders.filter((each) => each !== order));
+    expect(idsOf(await all('/v1/orders'))).toEqual(left);
+    for (const { id, state, salt } of rows) await client.query(restore, [id, state, salt]);
+    await client.end();
+  });
+
   it('are linked: rel="next" leads where nextCursor leads', async () => {
     const query = { limit: 2, currency: 'EUR', placedFrom: '2026-01-01T00:00:00+00:00', sku: 'TEA' };
     const first = await service.send('get', urlOf('/v1/orders', query)).expect(200);

@@ -360,14 +360,14 @@ describe('an export', () => {
   it('that fails in the middle is cut off, so that nobody takes it for the whole', async () => {
     const { id } = await createUser(service);
     await placeOrder(service, id);
-    await service.database.query('REVOKE SELECT ON order_lines FROM ordo_service');
+    await service.database.query('REVOKE SELECT ON orders FROM ordo_service');
     try {
       const answer = fetch(`${service.url}/v1/users/${id}/export`, {
         headers: { Authorization: `Bearer ${service.adminToken}` },
       });
       await expect(answer.then((response) => response.text())).rejects.toThrow();
     } finally {
-      await service.database.query('GRANT SELECT ON order_lines TO ordo_service');
+      await service.database.query('GRANT SELECT ON orders TO ordo_service');
     }
     await exportOf(id);
   });

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { Batches } from '../database/batches.js';
 import type { StateOf, SubjectType } from '../database/event.js';
+import type { Queryable } from '../database/snapshot.js';
 import { Statement } from '../database/statement.js';
 
 interface Wanted {
@@ -9,9 +10,14 @@ interface Wanted {
   readonly id: string;
 }
 
-const NEWEST_STATES = new Statement<{ type: string; id: string; state: Buffer }>(
+interface StateRow extends Wanted {
+  readonly state: string;
+}
+
+/** In base64: a third fewer characters than bytes are answered in, and a third of the time to read them. */
+const NEWEST_STATES = new Statement<StateRow>(
   'newest states',
-  `SELECT newest.type, wanted.id, newest.state
+  `SELECT newest.type, wanted.id, encode(newest.state, 'base64') AS state
      FROM unnest($1::uuid[]) AS wanted (id)
     CROSS JOIN LATERAL (
       SELECT subject_type AS type, state
@@ -30,7 +36,7 @@ const NEWEST_STATES = new Statement<{ type: string; id: string; state: Buffer }>
 @Injectable()
 export class CurrentStates {
   // Two, so that one can be asked for while the other is read.
-  private readonly reads = new Batches((wanted: readonly Wanted[]) => this.read(wanted), {
+  private readonly reads = new Batches((wanted: readonly Wanted[]) => read(this.dataSource, wanted), {
     name: 'read states',
     inFlight: 2,
     weight: 200,
@@ -41,17 +47,35 @@ export class CurrentStates {
 
   /** The state of one subject, undefined where there is none. Those who ask at the same time share a query. */
   async get<Type extends SubjectType>(type: Type, id: string): Promise<StateOf<Type> | undefined> {
-    const state = await this.reads.add({ type, id });
+    const row = await this.reads.add({ type, id });
     // Here, where one that is damaged concerns only who asks for it.
-    return state && (JSON.parse(state.toString()) as StateOf<Type>);
+    return row && parse<Type>(row);
   }
 
-  private async read(wanted: readonly Wanted[]): Promise<(Buffer | undefined)[]> {
-    const rows = await NEWEST_STATES.run(this.dataSource.manager, [wanted.map(({ id }) => id)]);
-    const byId = new Map(rows.map((row) => [row.id, row]));
-    return wanted.map(({ type, id }) => {
-      const row = byId.get(id.toLowerCase());
-      return row?.type === type ? row.state : undefined;
-    });
+  /**
+   * The states of these subjects, in the order of their ids; one that has none is missing. On a query of their own: many,
+   * and large ones, would keep others waiting.
+   */
+  async all<Type extends SubjectType>(
+    type: Type,
+    ids: readonly string[],
+    database: Queryable = this.dataSource,
+  ): Promise<StateOf<Type>[]> {
+    const wanted = ids.map((id) => ({ type, id }));
+    const rows = wanted.length > 0 ? await read(database, wanted) : [];
+    return rows.filter((row) => row !== undefined).map((row) => parse<Type>(row));
   }
+}
+
+async function read(database: Queryable, wanted: readonly Wanted[]): Promise<(StateRow | undefined)[]> {
+  const rows = await NEWEST_STATES.run(database, [wanted.map(({ id }) => id)]);
+  const byId = new Map(rows.map((row) => [row.id, row]));
+  return wanted.map(({ type, id }) => {
+    const row = byId.get(id.toLowerCase());
+    return row?.type === type ? row : undefined;
+  });
+}
+
+function parse<Type extends SubjectType>({ state }: StateRow): StateOf<Type> {
+  return JSON.parse(Buffer.from(state, 'base64').toString()) as StateOf<Type>;
 }

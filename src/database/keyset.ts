@@ -1,5 +1,6 @@
 import { type Found, type Search, type SearchIndex, searchSql } from './keyset-search.js';
 import type { Queryable } from './snapshot.js';
+import { Statement } from './statement.js';
 import { displaced, FIRST_ID, idsOfTimes, LAST_ID } from './time-of-id.js';
 
 /** One page of a list; `next` is where the following one starts, undefined on the last. */
@@ -71,7 +72,7 @@ export class KeysetQuery {
   /** Reads the page of `limit` ids that follows `after` (an id, undefined for the first page). */
   async page(database: Queryable, limit: number, after: string | undefined): Promise<IdPage> {
     const { sql, parameters } = this.statement(limit, after);
-    return merge(await database.query<Found[]>(sql, parameters), limit);
+    return merge(await new Statement<Found>(undefined, sql).run(database, parameters), limit);
   }
 
   /** The statement that reads a page: it answers a row for each search that the page takes. */

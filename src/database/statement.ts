@@ -1,4 +1,4 @@
-import { EntityManager, QueryFailedError } from 'typeorm';
+import { DataSource, EntityManager, QueryFailedError } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import { preparesStatements } from './data-source.js';
 import type { Queryable } from './snapshot.js';
@@ -12,33 +12,44 @@ interface Connection {
   }): Promise<{ readonly rows: unknown[] }>;
 }
 
+/** So many texts that requests compose are prepared: one of a list takes a connection of PostgreSQL some 100 kB. */
+const MOST_COMPOSED = 32;
+const composed = new Map<string, string>();
+
 /**
  * SQL that is run often: each connection parses and plans it once, unless statements shall not be prepared. `R` is a row
  * of the answer. Neither the ORM's events nor its hydration take part.
  */
 export class Statement<R> {
-  /** `name` tells it from all others. */
+  /**
+   * `name` tells it from all others. One whose text is composed of what a request asks for has none, and is prepared if
+   * it is among the first of those.
+   */
   constructor(
-    private readonly name: string,
+    private readonly name: string | undefined,
     private readonly text: string,
   ) {}
 
   /** Runs it in the open transaction, in a snapshot, or on any connection of the pool. */
-  async run(on: EntityManager | Queryable, values: readonly unknown[]): Promise<R[]> {
-    if (!(on instanceof EntityManager)) return on.query<R[]>(this.text, [...values]);
-    const connection = (await on.queryRunner?.connect()) as Connection | undefined;
+  async run(on: DataSource | EntityManager | Queryable, values: readonly unknown[]): Promise<R[]> {
+    const manager = on instanceof DataSource ? on.manager : on;
+    if (!(manager instanceof EntityManager)) return manager.query<R[]>(this.text, [...values]);
+    const connection = (await manager.queryRunner?.connect()) as Connection | undefined;
     const parameters = values.map((value) => (Array.isArray(value) ? arrayLiteral(value) : value));
-    const query = {
-      text: this.text,
-      values: parameters,
-      ...(preparesStatements(on.dataSource) && { name: this.name }),
-    };
-    const { rows } = await (connection ?? poolOf(on)).query(query).catch((error: unknown) => {
+    const name = preparesStatements(manager.dataSource) ? (this.name ?? nameOf(this.text)) : undefined;
+    const query = { text: this.text, values: parameters, ...(name !== undefined && { name }) };
+    const { rows } = await (connection ?? poolOf(manager)).query(query).catch((error: unknown) => {
       // As the ORM tells it: of such an error the log leaves out what may be personal.
       throw Error.isError(error) ? new QueryFailedError(this.text, [], error) : error;
     });
     return rows as R[];
   }
+}
+
+/** What a composed text is prepared as, undefined when there are enough of them. */
+function nameOf(text: string): string | undefined {
+  if (!composed.has(text) && composed.size < MOST_COMPOSED) composed.set(text, `composed ${composed.size}`);
+  return composed.get(text);
 }
 
 function poolOf(manager: EntityManager): Connection {

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { CurrentStates } from '../audit/current-states.js';
 import { type Queryable, Snapshots } from '../database/snapshot.js';
 import { WritePath } from '../database/write-path.js';
 import { AtOnce } from '../http/at-once.js';
@@ -7,8 +8,8 @@ import { csvHeader, csvRows } from './csv.js';
 import type { ExportedOrder, OrderExportQuery } from './export.dto.js';
 import { commanderOf } from './locked-order.js';
 import { toResponse } from './order.response.dto.js';
-import { OrdersRepository, searchOrders } from './orders.repository.js';
 import type { Request } from './orders.service.js';
+import { searchOrders } from './search.js';
 
 declare module '../database/event.js' {
   interface Occurrences {
@@ -33,7 +34,7 @@ export class OrderExports {
   private readonly atOnce = new AtOnce(2, 'exports');
 
   constructor(
-    private readonly orders: OrdersRepository,
+    private readonly states: CurrentStates,
     private readonly snapshots: Snapshots,
     private readonly writePath: WritePath,
   ) {}
@@ -86,7 +87,7 @@ export class OrderExports {
 
   /** The orders with these ids and whose they are, newest first. */
   private async find(snapshot: Queryable, ids: readonly string[]) {
-    const orders = await this.orders.find(ids, snapshot);
+    const orders = await this.states.all('order', ids, snapshot);
     const users = await snapshot.query<(ExportedOrder['customer'] & { readonly id: string })[]>(
       `SELECT id, email, name FROM users WHERE id = ANY($1::uuid[])`,
       [orders.map(({ userId }) => userId)],

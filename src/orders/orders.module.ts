@@ -13,7 +13,6 @@ import { Order, OrderLine } from './order.entity.js';
 import { orderCheck } from './order.integrity.js';
 import { OrderProofsController } from './order-proofs.controller.js';
 import { OrdersController } from './orders.controller.js';
-import { OrdersRepository } from './orders.repository.js';
 import { OrdersService } from './orders.service.js';
 import { Placing } from './placing.js';
 
@@ -27,8 +26,7 @@ import { Placing } from './placing.js';
     OrderCommandsController,
     OrderProofsController,
   ],
-  providers: [OrderBatch, OrderCommands, OrderExports, OrdersService, OrdersRepository, Placing],
-  exports: [OrdersRepository],
+  providers: [OrderBatch, OrderCommands, OrderExports, OrdersService, Placing],
 })
 export class OrdersModule implements OnModuleInit {
   constructor(private readonly checks: SubjectChecks) {}

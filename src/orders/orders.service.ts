@@ -15,16 +15,15 @@ import { LockedOrder } from './locked-order.js';
 import type { Order } from './order.entity.js';
 import type { OrderState } from './order.events.js';
 import type { OrderQuery, PlaceOrder, UpdateOrder } from './orders.dto.js';
-import { OrdersRepository } from './orders.repository.js';
 import { preparePlacement } from './place-orders.js';
 import { Placing } from './placing.js';
 import { previewOrder } from './preview.js';
 import type { PreviewResponse } from './preview.dto.js';
+import { searchOrders } from './search.js';
 
 @Injectable()
 export class OrdersService {
   constructor(
-    private readonly orders: OrdersRepository,
     private readonly states: CurrentStates,
     private readonly history: History,
     private readonly writePath: WritePath,
@@ -56,9 +55,11 @@ export class OrdersService {
     return order;
   }
 
-  /** One page of orders, newest first, and where the next one starts. */
+  /** One page of the orders that the caller may see, newest first, and where the next one starts. */
   async list(query: OrderQuery, after: string | undefined, access: Access): Promise<Slice<OrderState>> {
-    return this.orders.page(query, after, access.reach === 'own' ? access.actor.id : undefined);
+    const owner = access.reach === 'own' ? access.actor.id : undefined;
+    const { ids, next } = await searchOrders(query, owner).page(this.dataSource, query.limit, after);
+    return { data: await this.states.all('order', ids), next };
   }
 
   /** Changes note and metadata by a merge patch; a patch that changes nothing makes no version. */

@@ -1,12 +1,12 @@
 import { Injectable } from '@nestjs/common';
 import { AuditService } from '../audit/audit.service.js';
+import { CurrentStates } from '../audit/current-states.js';
 import { History } from '../audit/history.js';
 import type { Origin } from '../database/event.js';
 import { WritePath } from '../database/write-path.js';
 import type { Access } from '../http/access.js';
 import { toResponse as orderResponse } from '../orders/order.response.dto.js';
 import { summarizeOrderEvent } from '../orders/order.summary.js';
-import { OrdersRepository } from '../orders/orders.repository.js';
 import { summarizeUserEvent } from '../users/user.events.js';
 import { toResponse as userResponse } from '../users/users.dto.js';
 import { UsersService } from '../users/users.service.js';
@@ -27,7 +27,7 @@ type Head = Pick<UserExportResponse, 'exportedAt' | 'user' | 'signIn'>;
 export class UserExport {
   constructor(
     private readonly users: UsersService,
-    private readonly orders: OrdersRepository,
+    private readonly states: CurrentStates,
     private readonly history: History,
     private readonly audit: AuditService,
     private readonly stored: StoredData,
@@ -68,7 +68,7 @@ export class UserExport {
 
   private async *allOrders(userId: string) {
     for await (const ids of this.stored.orderIds(userId)) {
-      yield (await this.orders.find(ids)).map((order) => orderResponse(order, undefined));
+      yield (await this.states.all('order', ids)).map((order) => orderResponse(order, undefined));
     }
   }
 

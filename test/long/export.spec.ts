@@ -499,7 +499,7 @@ describe('an export of more than all buffers hold', () => {
   it('gives its connection back at once when the client hangs up in the middle of a statement', async () => {
     const locker = await database.connect(database.superuserUrl);
     await locker.query('BEGIN');
-    await locker.query('LOCK TABLE order_lines IN ACCESS EXCLUSIVE MODE');
+    await locker.query('LOCK TABLE orders IN ACCESS EXCLUSIVE MODE');
     const request = ask(url, token);
     await eventually(async () => {
       expect(await connections()).toMatchObject([{ state: 'active', waits: 'Lock' }]);

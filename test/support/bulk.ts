@@ -1,8 +1,9 @@
+import { insertEvents } from '../../bench/states.js';
 import type { TestDatabase } from './database.js';
 
 /**
- * Loads orders of the user past the service and its triggers, without events: what reads many of them needs no more.
- * Each has two lines; every tenth is paid. `bytes` of metadata make them as large as wished.
+ * Loads orders of the user past the service and its triggers, each with the event that it is read from. Each has two
+ * lines; every tenth is paid. `bytes` of metadata make them as large as wished.
  */
 export async function loadOrders(
   database: TestDatabase,
@@ -34,6 +35,7 @@ export async function loadOrders(
        FROM orders WHERE user_id = $1 AND paid > 0 AND reference LIKE 'LOADED-%'`,
     [userId],
   );
+  await client.query(insertEvents('orders', `reference LIKE 'LOADED-%'`));
   await client.query('ANALYZE');
   await client.end();
 }

@@ -3,7 +3,7 @@ import { AuditQuery } from '../../src/audit/audit.dto.js';
 import { eventsThatFit } from '../../src/audit/audit.service.js';
 import type { KeysetQuery } from '../../src/database/keyset.js';
 import { OrderQuery } from '../../src/orders/orders.dto.js';
-import { searchOrders } from '../../src/orders/orders.repository.js';
+import { searchOrders } from '../../src/orders/search.js';
 import { UserQuery } from '../../src/users/users.dto.js';
 import { usersThatFit } from '../../src/users/users.service.js';
 
