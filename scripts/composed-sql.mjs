@@ -1,6 +1,7 @@
 // Runs what composes SQL at run time, once in every way: its texts cannot be read off the sources.
 import { EventsSection } from '../dist/src/audit/integrity/events-section.js';
 import { RowsSection } from '../dist/src/audit/integrity/rows-section.js';
+import { CurrentStates } from '../dist/src/audit/current-states.js';
 import { eventsThatFit } from '../dist/src/audit/audit.service.js';
 import { ApiKeys } from '../dist/src/auth/api-keys/api-keys.service.js';
 import { apiKeyCheck } from '../dist/src/auth/api-keys/api-key.integrity.js';
@@ -18,6 +19,10 @@ const checks = [userCheck, orderCheck, apiKeyCheck];
 /** How the texts of each file come about, in an open transaction. */
 export const composers = {
   'src/audit/audit.service.ts': (tx) => search(tx, eventsThatFit),
+  'src/audit/current-states.ts': (tx) =>
+    search(tx, (filters) => ({
+      page: (...page) => on(tx, CurrentStates).page('order', searchOrders(filters), ...page.slice(1), tx),
+    })),
   'src/audit/integrity/events-section.ts': (tx) =>
     new EventsSection({ all: () => checks }).findRows(tx, [ID]),
   'src/audit/integrity/rows-section.ts': walk,

@@ -130,7 +130,7 @@ export class KeysetQuery {
 }
 
 /** One page of what several searches found, which may be the same. */
-function merge(found: readonly Found[], limit: number): IdPage {
+export function merge(found: readonly Found[], limit: number): IdPage {
   // Below the id at which a search has stopped there may be more of it: the page ends there.
   const stops = found.flatMap(({ stopped }) => stopped ?? []);
   const end = stops.sort().at(-1);

@@ -7,6 +7,7 @@ import { startingWith } from '../http/stream.js';
 import { csvHeader, csvRows } from './csv.js';
 import type { ExportedOrder, OrderExportQuery } from './export.dto.js';
 import { commanderOf } from './locked-order.js';
+import type { OrderState } from './order.events.js';
 import { toResponse } from './order.response.dto.js';
 import type { Request } from './orders.service.js';
 import { searchOrders } from './search.js';
@@ -72,8 +73,9 @@ export class OrderExports {
     let text = head;
     let after: string | undefined;
     do {
-      const { ids, next } = await searchOrders(filters, owner).page(snapshot, PAGE, after);
-      for (const { customer, state } of await this.find(snapshot, ids)) {
+      const search = searchOrders(filters, owner);
+      const { data, next } = await this.states.page('order', search, PAGE, after, snapshot);
+      for (const { customer, state } of await withCustomers(snapshot, data)) {
         text += write({ ...toResponse(state, by), customer });
         if (text.length < PART) continue;
         yield text;
@@ -84,18 +86,17 @@ export class OrderExports {
       after = next;
     } while (after !== undefined);
   }
+}
 
-  /** The orders with these ids and whose they are, newest first. */
-  private async find(snapshot: Queryable, ids: readonly string[]) {
-    const orders = await this.states.all('order', ids, snapshot);
-    const users = await snapshot.query<(ExportedOrder['customer'] & { readonly id: string })[]>(
-      `SELECT id, email, name FROM users WHERE id = ANY($1::uuid[])`,
-      [orders.map(({ userId }) => userId)],
-    );
-    const customers = new Map(users.map(({ id, ...customer }) => [id, customer]));
-    return orders.flatMap((state) => {
-      const customer = customers.get(state.userId);
-      return customer === undefined ? [] : [{ state, customer }];
-    });
-  }
+/** The orders and whose they are. */
+async function withCustomers(snapshot: Queryable, orders: readonly OrderState[]) {
+  const users = await snapshot.query<(ExportedOrder['customer'] & { readonly id: string })[]>(
+    `SELECT id, email, name FROM users WHERE id = ANY($1::uuid[])`,
+    [orders.map(({ userId }) => userId)],
+  );
+  const customers = new Map(users.map(({ id, ...customer }) => [id, customer]));
+  return orders.flatMap((state) => {
+    const customer = customers.get(state.userId);
+    return customer === undefined ? [] : [{ state, customer }];
+  });
 }

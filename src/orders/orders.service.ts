@@ -58,8 +58,7 @@ export class OrdersService {
   /** One page of the orders that the caller may see, newest first, and where the next one starts. */
   async list(query: OrderQuery, after: string | undefined, access: Access): Promise<Slice<OrderState>> {
     const owner = access.reach === 'own' ? access.actor.id : undefined;
-    const { ids, next } = await searchOrders(query, owner).page(this.dataSource, query.limit, after);
-    return { data: await this.states.all('order', ids), next };
+    return this.states.page('order', searchOrders(query, owner), query.limit, after);
   }
 
   /** Changes note and metadata by a merge patch; a patch that changes nothing makes no version. */
