@@ -12,7 +12,7 @@ interface Connection {
   }): Promise<{ readonly rows: unknown[] }>;
 }
 
-/** So many texts that requests compose are prepared: one of a list takes a connection of PostgreSQL some 100 kB. */
+/** So many texts that requests compose are prepared: one of a list takes a connection 80 to 200 kB. */
 const MOST_COMPOSED = 32;
 const composed = new Map<string, string>();
 
