@@ -42,7 +42,9 @@ export async function measureOverload(options: Options, signal: AbortSignal) {
       await cluster.checkpoint();
       return sendFor(seconds, { url: service.server.url, next: await next(), rate });
     };
-    await run(2 * warmUp);
+    // Both once, so that the code of both is compiled.
+    const { goodput } = await run(warmUp);
+    await run(warmUp, OVERLOAD * goodput);
     const kept: number[] = [];
     for (let round = 1; round <= rounds; round++) {
       const peak = await run(duration);
