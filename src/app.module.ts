@@ -1,11 +1,12 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { ConfigModule } from '@nestjs/config';
-import { APP_GUARD } from '@nestjs/core';
+import { APP_FILTER, APP_GUARD } from '@nestjs/core';
 import { LoggerModule } from 'nestjs-pino';
 import { AuditModule } from './audit/audit.module.js';
 import { AuthModule } from './auth/auth.module.js';
 import { AuthorizeGuard } from './auth/authorize.guard.js';
 import { IdentifyGuard } from './auth/identify.guard.js';
+import { RefusalFilter } from './auth/refusal.filter.js';
 import type { ServiceConfig } from './config/config.js';
 import { DatabaseModule } from './database/database.module.js';
 import { HealthModule } from './health/health.module.js';
@@ -14,6 +15,7 @@ import { JsonBodyGuard } from './http/json-body.guard.js';
 import { KnownParametersGuard } from './http/known-parameters.guard.js';
 import { AcceptGuard } from './http/negotiation.js';
 import { loggingOptions } from './http/logging.js';
+import { ProblemFilter } from './http/problem.filter.js';
 import { LimitsModule } from './limits/limits.module.js';
 import { ThrottleGuard } from './limits/throttle.guard.js';
 import { MetricsModule } from './metrics/metrics.module.js';
@@ -45,6 +47,9 @@ import { UsersModule } from './users/users.module.js';
     { provide: APP_GUARD, useClass: ThrottleGuard },
     { provide: APP_GUARD, useClass: AuthorizeGuard },
     { provide: APP_GUARD, useClass: KnownParametersGuard },
+    // Nest asks the last of those that fit: refusals are recorded, then answered as all problems are.
+    { provide: APP_FILTER, useClass: ProblemFilter },
+    { provide: APP_FILTER, useClass: RefusalFilter },
   ],
 })
 export class AppModule {

@@ -1,5 +1,5 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
-import { APP_FILTER, DiscoveryModule } from '@nestjs/core';
+import { DiscoveryModule } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { AuditModule } from '../audit/audit.module.js';
 import { SubjectChecks } from '../audit/integrity/subject-check.js';
@@ -16,7 +16,6 @@ import { DenyByDefault } from './deny-by-default.js';
 import { FirstAdmin } from './first-admin.js';
 import { KeySetController } from './key-set.controller.js';
 import { PasswordChange } from './password-change.js';
-import { RefusalFilter } from './refusal.filter.js';
 import { SecurityEvents } from './security-events.js';
 import { SessionsController } from './sessions.controller.js';
 import { SessionPurge } from './session-purge.js';
@@ -41,7 +40,6 @@ import { VerifiedTokens } from './verified-tokens.js';
     Sessions,
     SignIn,
     VerifiedTokens,
-    { provide: APP_FILTER, useClass: RefusalFilter },
   ],
   exports: [Authenticator, SecurityEvents, FirstAdmin, VerifiedTokens],
 })

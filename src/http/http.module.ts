@@ -1,11 +1,10 @@
 import { Global, Module } from '@nestjs/common';
-import { APP_FILTER, APP_PIPE } from '@nestjs/core';
+import { APP_PIPE } from '@nestjs/core';
 import { ContractPipe } from './contract.pipe.js';
 import { Cursors } from './cursors.js';
 import { Drain } from './drain.js';
 import { IdempotencyKeyPipe } from './idempotency-key.js';
 import { Overload } from './overload.js';
-import { ProblemFilter } from './problem.filter.js';
 import { ProblemsController } from './problems.controller.js';
 import { RequestLog } from './request-log.middleware.js';
 import { TimeLimit } from './time-limit.js';
@@ -21,7 +20,6 @@ import { TimeLimit } from './time-limit.js';
     Overload,
     RequestLog,
     TimeLimit,
-    { provide: APP_FILTER, useClass: ProblemFilter },
     { provide: APP_PIPE, useClass: ContractPipe },
   ],
   exports: [Cursors, Drain, IdempotencyKeyPipe, Overload, RequestLog, TimeLimit],
