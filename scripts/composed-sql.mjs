@@ -6,7 +6,9 @@ import { eventsThatFit } from '../dist/src/audit/audit.service.js';
 import { ApiKeys } from '../dist/src/auth/api-keys/api-keys.service.js';
 import { apiKeyCheck } from '../dist/src/auth/api-keys/api-key.integrity.js';
 import { Sessions } from '../dist/src/auth/sessions.js';
+import { DirectWrite } from '../dist/src/database/direct-write.js';
 import { insertOrders } from '../dist/src/orders/insert-orders.js';
+import { orderCreation } from '../dist/src/orders/place-orders.js';
 import { orderCheck } from '../dist/src/orders/order.integrity.js';
 import { searchOrders } from '../dist/src/orders/search.js';
 import { userCheck } from '../dist/src/users/user.integrity.js';
@@ -28,6 +30,7 @@ export const composers = {
   'src/audit/integrity/rows-section.ts': walk,
   'src/auth/api-keys/api-keys.service.ts': (tx) => on(tx, ApiKeys).list({ limit: LIMIT }),
   'src/auth/sessions.ts': (tx) => on(tx, Sessions).list(ID, LIMIT),
+  'src/database/direct-write.ts': placeForNobody,
   'src/database/keyset-search.ts': (tx) => search(tx, searchOrders),
   'src/database/keyset.ts': (tx) => search(tx, searchOrders),
   'src/orders/insert-orders.ts': (tx) => insertOrders(tx, [{ lines: [{}] }]),
@@ -39,6 +42,19 @@ export const composers = {
 function on(tx, Service) {
   const keys = { find: () => [] };
   return Object.assign(Object.create(Service.prototype), { dataSource: tx.dataSource, keys });
+}
+
+/** In a transaction of its own; without such a user nothing is kept. */
+function placeForNobody(tx) {
+  const placement = {
+    userId: ID,
+    order: { currency: 'EUR', shipping: 0, metadata: {} },
+    lines: [],
+    amounts: {},
+  };
+  const origin = { actor: { type: 'system', id: null }, requestId: ID };
+  const attempt = { input: placement, origin, request: undefined, eventId: ID };
+  return new DirectWrite(orderCreation).run(tx.dataSource, [attempt]);
 }
 
 /** By all filters that the search asks for, by each alone, and by none. */

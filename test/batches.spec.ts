@@ -3,8 +3,14 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { Batches } from '../src/database/batches.js';
 import { Problem } from '../src/problems/problem.js';
+import { eventually } from './support/process.js';
 
-const LIMITS = { name: 'test', inFlight: 2, weight: 3, waiting: 100 };
+const LIMITS: { name: string; inFlight: number; weight: number; waiting: number; besideAfterMs?: number } = {
+  name: 'test',
+  inFlight: 2,
+  weight: 3,
+  waiting: 100,
+};
 
 /** Batches whose runs end when the test says so. */
 function heldBatches(limits = LIMITS) {
@@ -44,6 +50,26 @@ describe('batches', () => {
     runs[2]?.end();
     runs[3]?.end();
     expect(await Promise.all([...second, ...later])).toEqual(['3', '4', '5', '6', '7']);
+  });
+
+  it('begin beside one that is under way for as long as told, and not before', async () => {
+    const patient = heldBatches({ ...LIMITS, besideAfterMs: 3_600_000 });
+    void patient.batches.add(1);
+    await settle();
+    void patient.batches.add(2);
+    await settle();
+    expect(patient.inputs()).toEqual([[1]]);
+    const { batches, inputs } = heldBatches({ ...LIMITS, besideAfterMs: 1 });
+    void batches.add(1);
+    await settle();
+    await eventually(async () => {
+      void batches.add(2);
+      await settle();
+      expect(inputs().length).toBe(2);
+    });
+    void batches.add(3);
+    await settle();
+    expect(inputs().length).toBe(2);
   });
 
   it('hold what weighs no more than allowed, or a single input', async () => {

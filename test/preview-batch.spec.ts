@@ -488,7 +488,10 @@ describe('batches at the same time', () => {
   });
 });
 
-describe.each(['independent', 'atomic'])('a batch (%s) whose COMMIT is not answered', (mode) => {
+describe.each([
+  ['independent', 'answered', 'place orders directly'],
+  ['atomic', 'answer', 'COMMIT\0'],
+] as const)('a batch (%s) whose end is not acknowledged', (mode, moment, bytes) => {
   it('is 503 as a whole, and the retry settles it', async () => {
     const proxy = await startProxy(database.serviceUrl);
     const behindProxy = await startService({ DATABASE_URL: proxy.url }, database);
@@ -496,7 +499,7 @@ describe.each(['independent', 'atomic'])('a batch (%s) whose COMMIT is not answe
       const note = randomUUID();
       const items = [newItem({ note }), newItem({ currency: 'XXY' }), newItem({ note })];
       const sound = mode === 'atomic' ? [items[0], items[2]] : items;
-      const cut = proxy.cutAt('answer', 'COMMIT\0');
+      const cut = proxy.cutAt(moment, bytes);
       const lost = await sendBatch(sound, { mode, on: behindProxy });
       await cut;
       expect(lost.body).toMatchObject({ status: 503, code: 'unavailable' });

@@ -7,13 +7,14 @@ import { DataSource } from 'typeorm';
 import type { ServiceConfig } from '../src/config/config.js';
 import { dataSourceOptions } from '../src/database/data-source.js';
 import { canonicalBytes } from '../src/database/canonical.js';
+import type { Write } from '../src/database/attempt.js';
 import type { Occurrence, Origin } from '../src/database/event.js';
 import type { IdempotentRequest } from '../src/database/idempotency.js';
 import { KeyPurge } from '../src/database/key-purge.js';
-import { SqlState, sqlState } from '../src/database/sqlstate.js';
+import { isDatabaseUnavailable, SqlState, sqlState } from '../src/database/sqlstate.js';
 import { inTransaction, type Transaction } from '../src/database/transaction.js';
 import type { Written } from '../src/database/outcomes.js';
-import { type Write, WritePath } from '../src/database/write-path.js';
+import { WritePath } from '../src/database/write-path.js';
 import type { Access } from '../src/http/access.js';
 import { Metrics } from '../src/metrics/metrics.js';
 import { PlaceOrder, PlaceOrderLine } from '../src/orders/orders.dto.js';
@@ -873,26 +874,57 @@ describe('a connection that is lost', () => {
     behindProxy = await startReplica({ DATABASE_URL: proxy.url });
   });
 
-  it.each([
-    ['before the key is taken', 'request', 'INSERT INTO idempotency_keys', none],
-    ['in the middle', 'request', 'INSERT INTO order_lines', none],
-    ['before COMMIT arrives', 'request', 'COMMIT\0', none],
-    ['before COMMIT is answered', 'answer', 'COMMIT\0', one],
-  ] as const)('%s: 503, and the retry settles it', async (_, direction, bytes, left) => {
-    const [key, note] = [randomUUID(), randomUUID()];
-    const cut = proxy.cutAt(direction, bytes);
-    const lost = await place(behindProxy, key, { note });
+  /** Asks behind the proxy while it cuts, then once more there and once elsewhere; returns how many answers are replays. */
+  async function repeat(cut: Promise<void>, ask: (on: TestService) => Promise<Response>): Promise<number> {
+    const lost = await ask(behindProxy);
     await cut;
     expect(lost.status).toBe(503);
     expect(lost.body).toMatchObject({ code: 'unavailable' });
     expect(lost.get('Retry-After')).toMatch(/^\d+$/);
     // Both have to wait here until the server has noticed that the connection is gone.
-    const retries = await Promise.all([place(behindProxy, key, { note }), place(service, key, { note })]);
-    expect(statuses(retries)).toEqual([201, 201]);
+    const retries = await Promise.all([ask(behindProxy), ask(service)]);
+    expect(retries.map(({ ok }) => ok)).toEqual([true, true]);
     expect(retries[0].text).toBe(retries[1].text);
-    const replayed = retries.filter((retry) => retry.get('Idempotency-Replayed') === 'true');
-    expect(replayed).toHaveLength(left.orders + 1);
+    return retries.filter((retry) => retry.get('Idempotency-Replayed') === 'true').length;
+  }
+
+  it.each([
+    ['before the order arrives', 'request', 1],
+    ['before the order is acknowledged', 'answered', 2],
+  ] as const)('%s: 503, and the retry settles it', async (_, moment, replayed) => {
+    const [key, note] = [randomUUID(), randomUUID()];
+    const cut = proxy.cutAt(moment, 'place orders directly');
+    expect(await repeat(cut, (on) => place(on, key, { note }))).toBe(replayed);
     expect(await countPlaced(note)).toEqual(one);
+  });
+
+  it.each([
+    ['before the key of a change is taken', 'request', 'INSERT INTO idempotency_keys', 1],
+    ['before its event is stored', 'request', 'insert events', 1],
+    ['before its COMMIT arrives', 'request', 'COMMIT\0', 1],
+    ['before its COMMIT is answered', 'answer', 'COMMIT\0', 2],
+  ] as const)('%s: 503, and the retry settles it', async (_, moment, bytes, replayed) => {
+    const key = randomUUID();
+    const { id } = (await place(service, randomUUID())).body as { id: string };
+    const hold = async (on: TestService) =>
+      on.send('post', `/v1/orders/${id}/hold`).set('Idempotency-Key', key).send({ reason: 'Model' });
+    expect(await repeat(proxy.cutAt(moment, bytes), hold)).toBe(replayed);
+    expect(await versionsOf(id)).toEqual([1, 2]);
+  });
+
+  it('after some of a batch are written: these are placed, and the others are told to come again', async () => {
+    const note = randomUUID();
+    const nobody = write({ note, userId: randomUUID() });
+    const cut = proxy.cutAt('request', 'START TRANSACTION');
+    const results = await Promise.allSettled(
+      [write({ note }), { ...nobody, request: undefined }, write({ note })].map((each) =>
+        behindProxy.app.get(Placing).place(each),
+      ),
+    );
+    await cut;
+    expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+    expect(isDatabaseUnavailable((results[1] as PromiseRejectedResult).reason)).toBe(true);
+    expect(await countPlaced(note)).toEqual({ orders: 2, events: 2, keys: 2 });
   });
 
   it('while idle: nobody notices but the pool', async () => {

@@ -8,6 +8,8 @@ interface BatchLimits<I> {
   readonly name: string;
   /** Batches under way at once. */
   readonly inFlight: number;
+  /** How old the youngest must be, in milliseconds, before who arrives begins another beside it: 0 unless told. */
+  readonly besideAfterMs?: number;
   /** What a batch weighs at most; one input alone may weigh more. */
   readonly weight: number;
   /** Inputs that may wait; more are refused. */
@@ -31,6 +33,7 @@ interface Waiter<I, O> {
 export class Batches<I, O> {
   private readonly queue: Waiter<I, O>[] = [];
   private underWay = 0;
+  private youngestBegan = 0;
   private scheduled = false;
 
   /** `run` answers one output for each input, in their order; what it throws concerns all of them. */
@@ -57,7 +60,7 @@ export class Batches<I, O> {
 
   /** After what has arrived together was read from the sockets, so that it goes together. */
   private schedule(): void {
-    if (this.scheduled || this.underWay >= this.limits.inFlight || this.queue.length === 0) return;
+    if (this.scheduled || this.queue.length === 0 || !this.mayBegin()) return;
     this.scheduled = true;
     setImmediate(() => {
       this.scheduled = false;
@@ -66,8 +69,15 @@ export class Batches<I, O> {
     });
   }
 
+  private mayBegin(): boolean {
+    const { inFlight, besideAfterMs = 0 } = this.limits;
+    if (this.underWay === 0) return true;
+    return this.underWay < inFlight && performance.now() - this.youngestBegan >= besideAfterMs;
+  }
+
   private async start(batch: readonly Waiter<I, O>[]): Promise<void> {
     this.underWay++;
+    this.youngestBegan = performance.now();
     try {
       const start = { name: this.limits.name, attributes: { 'ordo.batch.size': batch.length } };
       const spans = batch.map(({ span }) => span);

@@ -50,16 +50,17 @@ export function encodeEvent({ id, origin, event }: NewEvent): EncodedEvent {
   const at = 'state' in event ? event.state.updatedAt : event.at;
   const subject =
     'state' in event
-      ? { type, id: event.state.id, version: event.state.version }
-      : { type, id: event.subjectId, version: null };
+      ? { id: event.state.id, type, version: event.state.version }
+      : { id: event.subjectId, type, version: null };
+  const { id: actorId, type: actorType } = origin.actor;
   const entry = encodeEntry({
-    id,
-    at,
-    actor: origin.actor,
     action: event.action,
-    subject,
-    stateHash: salt === null || state === null ? null : stateHash(salt, state),
+    actor: { id: actorId, type: actorType },
+    at,
+    id,
     requestId: origin.requestId,
+    stateHash: salt === null || state === null ? null : stateHash(salt, state),
+    subject,
   });
   return { at, subject, entry, salt, state };
 }
@@ -74,7 +75,7 @@ function freshSalt(): Buffer {
 
 /** The canonical bytes of an entry, which are a leaf of the log. */
 export function encodeEntry(entry: Entry): Buffer {
-  return canonicalBytes({ v: 1, ...entry });
+  return canonicalBytes({ ...entry, v: 1 });
 }
 
 /** Hex SHA-256 of salt || state. */

@@ -24,16 +24,19 @@ export interface FirstRequest {
   readonly state: Buffer | null;
 }
 
-// Sorted, so that two transactions that take the same keys cannot wait for each other.
-const TAKE_KEYS = new Statement<{ event_id: string }>(
-  'take idempotency keys',
-  `INSERT INTO idempotency_keys (scope, key, fingerprint, event_id)
-   SELECT scope, key, fingerprint, event_id
-     FROM unnest($1::text[], $2::text[], $3::bytea[], $4::uuid[]) AS wanted (scope, key, fingerprint, event_id)
-     ORDER BY scope COLLATE "C", key COLLATE "C"
-   ON CONFLICT ON CONSTRAINT idempotency_keys_pkey DO NOTHING
-   RETURNING event_id`,
-);
+/**
+ * Takes the keys that are free and answers whose they are; `keyValues` has its parameters. Sorted, so that two
+ * transactions that take the same keys cannot wait for each other.
+ */
+export const KEYS_TAKEN = `
+  INSERT INTO idempotency_keys (scope, key, fingerprint, event_id)
+  SELECT scope, key, fingerprint, event_id
+    FROM unnest($1::text[], $2::text[], $3::bytea[], $4::uuid[]) AS wanted (scope, key, fingerprint, event_id)
+    ORDER BY scope COLLATE "C", key COLLATE "C"
+  ON CONFLICT ON CONSTRAINT idempotency_keys_pkey DO NOTHING
+  RETURNING event_id`;
+
+const TAKE_KEYS = new Statement<{ event_id: string }>('take idempotency keys', KEYS_TAKEN);
 
 /** How long a duplicate waits in this process for the request that it repeats; across processes, `lock_timeout`. */
 const PATIENCE_MS = 5_000;
@@ -58,13 +61,7 @@ export async function takeKeys(
   tx: Transaction,
   attempts: readonly KeyedAttempt[],
 ): Promise<Map<string, FirstRequest>> {
-  const requests = attempts.map(({ request }) => request);
-  const rows = await TAKE_KEYS.run(tx, [
-    column(requests, 'scope'),
-    column(requests, 'key'),
-    column(requests, 'fingerprint'),
-    column(attempts, 'eventId'),
-  ]).catch((error: unknown) => {
+  const rows = await TAKE_KEYS.run(tx, keyValues(attempts)).catch((error: unknown) => {
     throw sqlState(error) === SqlState.lockNotAvailable ? stillInProgress() : error;
   });
   const taken = new Set(rows.map((row) => row.event_id));
@@ -87,6 +84,17 @@ export async function takeKeys(
       return [eventId, first];
     }),
   );
+}
+
+/** The parameters of `KEYS_TAKEN`. */
+export function keyValues(attempts: readonly KeyedAttempt[]): readonly unknown[][] {
+  const requests = column(attempts, 'request');
+  return [
+    column(requests, 'scope'),
+    column(requests, 'key'),
+    column(requests, 'fingerprint'),
+    column(attempts, 'eventId'),
+  ];
 }
 
 /** Frees the keys of requests that changed nothing, within the transaction that took them. */

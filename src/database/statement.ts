@@ -1,5 +1,6 @@
 import { DataSource, EntityManager, QueryFailedError } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
+import { arrayParameter } from './array-parameter.js';
 import { preparesStatements } from './data-source.js';
 import type { Queryable } from './snapshot.js';
 
@@ -35,7 +36,7 @@ export class Statement<R> {
     const manager = on instanceof DataSource ? on.manager : on;
     if (!(manager instanceof EntityManager)) return manager.query<R[]>(this.text, [...values]);
     const connection = (await manager.queryRunner?.connect()) as Connection | undefined;
-    const parameters = values.map((value) => (Array.isArray(value) ? arrayLiteral(value) : value));
+    const parameters = values.map((value) => (Array.isArray(value) ? arrayParameter(value) : value));
     const name = preparesStatements(manager.dataSource) ? (this.name ?? nameOf(this.text)) : undefined;
     const query = { text: this.text, values: parameters, ...(name !== undefined && { name }) };
     const { rows } = await (connection ?? poolOf(manager)).query(query).catch((error: unknown) => {
@@ -56,20 +57,9 @@ function poolOf(manager: EntityManager): Connection {
   return (manager.dataSource.driver as PostgresDriver).master as Connection;
 }
 
-/** An array as PostgreSQL reads it, which the driver would write with two replacements for every element. */
-function arrayLiteral(elements: readonly unknown[]): string {
-  return `{${elements.map(elementLiteral).join(',')}}`;
-}
-
-function elementLiteral(element: unknown): string {
-  if (element === null || element === undefined) return 'NULL';
-  if (typeof element === 'number' || typeof element === 'bigint') return String(element);
-  if (Buffer.isBuffer(element)) return `"\\\\x${element.toString('hex')}"`;
-  if (element instanceof Date) return `"${element.toISOString()}"`;
-  const text = typeof element === 'string' ? element : JSON.stringify(element);
-  // Most are identifiers and times. Without quotes the word NULL would stand for none.
-  const isBare = /^[\w.:+-]+$/.test(text) && text.length !== 4;
-  return isBare ? text : `"${text.replace(/["\\]/g, '\\$&')}"`;
+/** The text of a statement as a part of another, its parameters numbered from `$first` on. */
+export function numberedFrom(first: number, text: string): string {
+  return text.replace(/\$(\d+)/g, (_, number: string) => `$${Number(number) + first - 1}`);
 }
 
 /** One member of each row, as the array that a statement takes for a column. */

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
 import { unavailable } from '../problems/problem.js';
 import { isRetryable, sqlState } from './sqlstate.js';
+import type { Statement } from './statement.js';
 
 /** An open transaction. Whatever changes rows takes it as its first parameter. */
 export type Transaction = EntityManager;
@@ -64,6 +65,24 @@ export async function changeInSnapshot<T>(
   return attempt(dataSource, work, 'REPEATABLE READ');
 }
 
+/**
+ * Runs one statement as a transaction of its own. Throws what PostgreSQL says against it (nothing is kept), or
+ * `unavailable` when it said nothing: the outcome is then unknown.
+ */
+export async function inOneStatement<R>(
+  dataSource: DataSource,
+  statement: Statement<R>,
+  values: readonly unknown[],
+): Promise<R[]> {
+  const runner = dataSource.createQueryRunner();
+  try {
+    await runner.connect();
+    return await statement.run(runner.manager, values).catch(unlessUnanswered);
+  } finally {
+    await runner.release();
+  }
+}
+
 async function attempt<T>(
   dataSource: DataSource,
   work: (tx: Transaction) => Promise<Ending<T>>,
@@ -91,14 +110,15 @@ async function attempt<T>(
  */
 async function commit(runner: QueryRunner): Promise<void> {
   const client = (await runner.connect()) as { query(sql: string): Promise<{ command: string }> };
-  const { command } = await client.query('COMMIT').catch((error: unknown) => {
-    if (sqlState(error) === undefined) {
-      throw unavailable(
-        'The database did not say whether the change was kept. Retry with the same idempotency key.',
-      );
-    }
-    throw error;
-  });
+  const { command } = await client.query('COMMIT').catch(unlessUnanswered);
   if (command !== 'COMMIT')
     throw new Error('The transaction was aborted by an error that its use case swallowed');
+}
+
+/** Throws what PostgreSQL said about the end of a transaction; where it said nothing, nobody knows what became of it. */
+function unlessUnanswered(error: unknown): never {
+  if (sqlState(error) !== undefined) throw error;
+  throw unavailable(
+    'The database did not say whether the change was kept. Retry with the same idempotency key.',
+  );
 }

@@ -1,10 +1,12 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { Problem, unavailable } from '../problems/problem.js';
+import { type Attempt, isKeyed, type Write } from './attempt.js';
 import { Batches } from './batches.js';
+import { type Creation, DirectWrite } from './direct-write.js';
 import { type Action, type Change, type Occurrence, type Origin, timeOfChange } from './event.js';
 import { insertEvents } from './events.repository.js';
-import { BusyKeys, freeKeys, type IdempotentRequest, type KeyedAttempt, takeKeys } from './idempotency.js';
+import { BusyKeys, freeKeys, type IdempotentRequest, takeKeys } from './idempotency.js';
 import { newId } from './new-id.js';
 import {
   allOrNothing,
@@ -20,13 +22,6 @@ import {
 import { isDatabaseUnavailable, SqlState, sqlState } from './sqlstate.js';
 import { inTransaction, type Transaction } from './transaction.js';
 
-/** One change that somebody asks for. */
-export interface Write<I> {
-  readonly input: I;
-  readonly origin: Origin;
-  readonly request: IdempotentRequest | undefined;
-}
-
 /** What came of rows that have no version: the event that tells of it, or none when nothing was to be done. */
 export interface Recorded<R> {
   readonly occurrence: Occurrence | undefined;
@@ -35,10 +30,10 @@ export interface Recorded<R> {
 
 /** Takes the inputs that are no replays, in the open transaction, and answers one outcome for each. */
 type UseCase<A extends Action, I> = (tx: Transaction, inputs: readonly I[]) => Promise<readonly Outcome<A>[]>;
-type Attempt<I> = Write<I> & { readonly eventId: string };
 
-/** Two, so that the database works on one batch while the next is made ready. */
-const BATCHES_IN_FLIGHT = 2;
+/** Batches of writes at once: one, as larger ones cost less, and others beside it where it waits for a lock or a disk. */
+const BATCHES_IN_FLIGHT = 3;
+const BESIDE_AFTER_MS = 100;
 /** Of writes that are tried one by one, those that may wait for a lock before the rest is sent away. */
 const MOST_LOCKED = 3;
 /** Writes that wait for a batch; what is beyond would wait for seconds. */
@@ -70,15 +65,20 @@ export class WritePath {
 
   /**
    * A use case that is asked for often: those who ask while a transaction is under way share the next one (group
-   * commit), at most `weight` together. Returns what carries out one write, for itself as far as anybody can tell.
+   * commit), at most `weight` together. What `creation` cannot do goes through `useCase`, which knows the reasons.
+   * Returns what carries out one write, for itself as far as anybody can tell.
    */
   group<A extends Action, I>(
     useCase: UseCase<A, I>,
-    limits: { readonly name: string; readonly weight: number; readonly weigh: (input: I) => number },
+    creation: Creation<A, I>,
+    limits: { readonly weight: number; readonly weigh: (input: I) => number },
   ): (write: Write<I>) => Promise<Written<A>> {
-    const batches = new Batches((attempts: readonly Attempt<I>[]) => this.transactEach(attempts, useCase), {
-      name: limits.name,
+    const direct = new DirectWrite(creation);
+    const writeAll = (attempts: readonly Attempt<I>[]) => this.writeDirectly(attempts, direct, useCase);
+    const batches = new Batches(writeAll, {
+      name: creation.name,
       inFlight: BATCHES_IN_FLIGHT,
+      besideAfterMs: BESIDE_AFTER_MS,
       waiting: WAITING_WRITES,
       weight: limits.weight,
       weigh: ({ input }) => limits.weigh(input),
@@ -118,16 +118,50 @@ export class WritePath {
     });
   }
 
+  /** One statement for all that nothing is opposed to; the others in a transaction which finds out what it is. */
+  private async writeDirectly<A extends Action, I>(
+    attempts: readonly Attempt<I>[],
+    direct: DirectWrite<A, I>,
+    useCase: UseCase<A, I>,
+  ): Promise<Result<A>[]> {
+    let changes: readonly (Change<A> | undefined)[];
+    try {
+      changes = await direct.run(this.dataSource, attempts);
+    } catch (error) {
+      if (concernsAll(error)) throw error;
+      // They have waited for a lock.
+      if (sqlState(error) === SqlState.lockNotAvailable) return this.transactOneByOne(attempts, useCase);
+      return this.transactEach(attempts, useCase);
+    }
+    const others = attempts.filter((_, index) => changes[index] === undefined);
+    // What is written is written, whatever becomes of the others.
+    const results = await this.transactEach(others, useCase).catch((error: unknown) =>
+      others.map(() => asError(error)),
+    );
+    const ofOthers = results.values();
+    return changes.map((change) =>
+      change ? resultOf(change) : (ofOthers.next().value ?? new Error('A write without a result')),
+    );
+  }
+
   /** One transaction for all; where that fails because of one of them, one for each, so that only theirs fail. */
   private async transactEach<A extends Action, I>(
     attempts: readonly Attempt<I>[],
     useCase: UseCase<A, I>,
   ): Promise<Result<A>[]> {
+    if (attempts.length === 0) return [];
     try {
       return await this.transact(attempts, useCase);
     } catch (error) {
       if (attempts.length === 1 || concernsAll(error)) throw error;
+      return this.transactOneByOne(attempts, useCase);
     }
+  }
+
+  private async transactOneByOne<A extends Action, I>(
+    attempts: readonly Attempt<I>[],
+    useCase: UseCase<A, I>,
+  ): Promise<Result<A>[]> {
     const results: Result<A>[] = [];
     let locked = 0;
     // Why nobody else needs to try: the database is away, or everybody meets the same lock.
@@ -150,9 +184,7 @@ export class WritePath {
       const [result] = await this.transact([attempt], useCase, 'impatient');
       return written(result);
     } catch (error) {
-      return Error.isError(error)
-        ? error
-        : new Error('Something was thrown that is no error', { cause: error });
+      return asError(error);
     }
   }
 
@@ -207,10 +239,12 @@ function concernsAll(error: unknown): boolean {
   return isDatabaseUnavailable(error) || sqlState(error) === SqlState.queryCanceled;
 }
 
-function toAttempt<I>(write: Write<I>): Attempt<I> {
-  return { ...write, eventId: newId() };
+function asError(thrown: unknown): Error {
+  return Error.isError(thrown)
+    ? thrown
+    : new Error('Something was thrown that is no error', { cause: thrown });
 }
 
-function isKeyed<I>(attempt: Attempt<I>): attempt is Attempt<I> & KeyedAttempt {
-  return attempt.request !== undefined;
+function toAttempt<I>(write: Write<I>): Attempt<I> {
+  return { ...write, eventId: newId() };
 }

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import { failedDependency, type Result, type Written, written } from '../database/outcomes.js';
-import type { Write } from '../database/write-path.js';
+import type { Write } from '../database/attempt.js';
 import { ContractPipe } from '../http/contract.pipe.js';
 import { IdempotencyKeyPipe } from '../http/idempotency-key.js';
 import { Problem } from '../problems/problem.js';

@@ -1,14 +1,14 @@
 import { type Change, timeOfChange } from '../database/event.js';
 import { newId } from '../database/new-id.js';
+import type { Creation } from '../database/direct-write.js';
 import { column } from '../database/statement.js';
 import type { Transaction } from '../database/transaction.js';
 import { type Access, forbidden, reaches } from '../http/access.js';
 import { invalid, Problem } from '../problems/problem.js';
 import { reachableUsers } from '../users/users.repository.js';
-import { insertOrders } from './insert-orders.js';
+import { insertOrders, ORDERS_CREATED, orderValues } from './insert-orders.js';
 import { type Amounts, priceLine, sumLines } from './money.js';
-import type { Order } from './order.entity.js';
-import { orderState } from './order.events.js';
+import type { OrderLineState, OrderState } from './order.events.js';
 import type { PlaceOrder, PlaceOrderLine } from './orders.dto.js';
 import { totalsHash } from './preview-hash.js';
 import { paymentStatusOf } from './status.js';
@@ -51,7 +51,7 @@ export async function placeOrders(
   tx: Transaction,
   placements: readonly Placement[],
 ): Promise<(Change<'order.placed'> | Problem)[]> {
-  const orders = placements.map(toOrder);
+  const orders = placements.map(newOrder);
   const expected = placements.map((placement) => totalsRefusal(placement));
   const placed = await insertOrders(
     tx,
@@ -60,11 +60,20 @@ export async function placeOrders(
   const refused = placements.filter((_, index) => !placed.has(orders[index]?.id ?? ''));
   const known = refused.length > 0 ? await reachableUsers(tx, column(refused, 'userId')) : new Set<string>();
   return orders.map((order, index) => {
-    if (placed.has(order.id)) return { action: 'order.placed', state: orderState(order) };
+    if (placed.has(order.id)) return { action: 'order.placed', state: order };
     const placement = placements[index];
     return (placement && refusalOf(placement, known)) ?? referenceTaken();
   });
 }
+
+/** The same without the reasons: what is not placed goes through `placeOrders`. */
+export const orderCreation: Creation<'order.placed', Placement> = {
+  name: 'place orders',
+  ctes: ORDERS_CREATED,
+  changeOf: (placement) =>
+    totalsRefusal(placement) ? undefined : { action: 'order.placed', state: newOrder(placement) },
+  values: orderValues,
+};
 
 /** Why an order is not placed whatever its reference, `known` being the users there are; else undefined. */
 export function refusalOf(placement: Placement, known: ReadonlySet<string>): Problem | undefined {
@@ -92,29 +101,52 @@ export function referenceTaken(): Problem {
   });
 }
 
-function toOrder({ userId, order, lines, amounts }: Placement): Order {
-  const id = newId();
-  const now = timeOfChange();
+/** The state of an order that is placed now, its members in the order that they are stored in. */
+function newOrder({ userId, order, lines, amounts }: Placement): OrderState {
+  const now = timeOfChange().toISOString();
   return {
-    id,
-    version: 1,
-    userId,
-    reference: order.reference ?? null,
-    currency: order.currency,
-    status: 'placed',
-    heldFrom: null,
-    holdReason: null,
-    paymentStatus: paymentStatusOf(amounts.total, 0, 0),
-    fulfillmentStatus: 'unfulfilled',
-    ...amounts,
-    shipping: order.shipping,
-    paid: 0,
-    refunded: 0,
-    note: order.note ?? null,
-    metadata: order.metadata,
-    placedAt: order.placedAt === undefined ? now : new Date(order.placedAt),
     createdAt: now,
+    currency: order.currency,
+    discount: amounts.discount,
+    fulfillmentStatus: 'unfulfilled',
+    fulfillments: [],
+    hold: null,
+    id: newId(),
+    lines: lines.map(newLine),
+    metadata: order.metadata,
+    note: order.note ?? null,
+    paid: 0,
+    paymentStatus: paymentStatusOf(amounts.total, 0, 0),
+    payments: [],
+    placedAt: order.placedAt === undefined ? now : new Date(order.placedAt).toISOString(),
+    reference: order.reference ?? null,
+    refunded: 0,
+    refunds: [],
+    shipping: order.shipping,
+    status: 'placed',
+    subtotal: amounts.subtotal,
+    tax: amounts.tax,
+    total: amounts.total,
     updatedAt: now,
-    lines: lines.map((line, index) => ({ ...line, orderId: id, orderVersion: 1, position: index + 1 })),
+    userId,
+    version: 1,
+  };
+}
+
+function newLine(line: Placement['lines'][number], index: number): OrderLineState {
+  return {
+    discount: line.discount,
+    discountPpm: line.discountPpm,
+    fulfilled: 0,
+    name: line.name,
+    position: index + 1,
+    quantity: line.quantity,
+    refunded: 0,
+    sku: line.sku,
+    subtotal: line.subtotal,
+    tax: line.tax,
+    taxPpm: line.taxPpm,
+    total: line.total,
+    unitPrice: line.unitPrice,
   };
 }

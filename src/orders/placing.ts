@@ -1,7 +1,8 @@
 import { Injectable } from '@nestjs/common';
+import type { Write } from '../database/attempt.js';
 import type { Result, Written } from '../database/outcomes.js';
-import { type Write, WritePath } from '../database/write-path.js';
-import { type Placement, placeOrders } from './place-orders.js';
+import { WritePath } from '../database/write-path.js';
+import { orderCreation, type Placement, placeOrders } from './place-orders.js';
 
 /** Lines of the orders that are placed in one transaction: they are made ready in one go, while everybody else waits. */
 const MOST_LINES = 1_000;
@@ -13,8 +14,7 @@ export class Placing {
   readonly place: (write: Write<Placement>) => Promise<Written<'order.placed'>>;
 
   constructor(private readonly writePath: WritePath) {
-    this.place = writePath.group<'order.placed', Placement>(placeOrders, {
-      name: 'place orders',
+    this.place = writePath.group<'order.placed', Placement>(placeOrders, orderCreation, {
       weight: MOST_LINES,
       weigh: ({ lines }) => lines.length,
     });

@@ -7,9 +7,9 @@ export interface CuttingProxy {
   readonly url: string;
   /**
    * Cuts the first connection on which these bytes go by, before they reach the other side; resolves when it has.
-   * `request` goes to the database, `answer` comes from it.
+   * `request` goes to the database, `answer` comes from it, `answered` cuts at what answers the request with these bytes.
    */
-  cutAt(direction: 'request' | 'answer', bytes: string): Promise<void>;
+  cutAt(direction: 'request' | 'answer' | 'answered', bytes: string): Promise<void>;
   /**
    * From the moment these bytes come by in a request (or an answer), swallows them and all that goes through the
    * connections of then, and keeps these open; resolves when it does. New connections work.
@@ -24,7 +24,7 @@ export async function startProxy(url: string): Promise<CuttingProxy> {
   const sockets = new Set<Socket>();
   const stalled = new Set<Socket>();
   let stall: { direction: string; bytes: Buffer; sprung: () => void } | undefined;
-  let trap: { direction: string; bytes: Buffer; sprung: () => void } | undefined;
+  let trap: { direction: string; bytes: Buffer; sprung: () => void; from?: Socket } | undefined;
 
   function forward(direction: string, from: Socket, to: Socket): void {
     sockets.add(from);
@@ -35,7 +35,10 @@ export async function startProxy(url: string): Promise<CuttingProxy> {
         stall = undefined;
       }
       if (stalled.has(from)) return;
-      if (trap?.direction === direction && chunk.includes(trap.bytes)) {
+      if (trap?.direction === 'answered' && direction === 'request' && chunk.includes(trap.bytes)) {
+        trap = { ...trap, from: to };
+      }
+      if (trap?.from === from || (trap?.direction === direction && chunk.includes(trap.bytes))) {
         from.destroy();
         to.destroy();
         trap.sprung();
