@@ -72,6 +72,23 @@ describe('batches', () => {
     expect(inputs().length).toBe(2);
   });
 
+  it('ask the database anew before they tell those who have waited', async () => {
+    const events: string[] = [];
+    const batches = new Batches<number, number>(
+      async (inputs) => {
+        // As a connection is got from the pool.
+        await new Promise<void>((resolve) => process.nextTick(resolve));
+        events.push(`asked ${inputs.join()}`);
+        await settle();
+        return inputs;
+      },
+      { ...LIMITS, inFlight: 1, weight: 1 },
+    );
+    const told = (output: number) => events.push(`told ${output}`);
+    await Promise.all([1, 2].map(async (input) => told(await batches.add(input))));
+    expect(events).toEqual(['asked 1', 'asked 2', 'told 1', 'told 2']);
+  });
+
   it('hold what weighs no more than allowed, or a single input', async () => {
     const seen: number[][] = [];
     const batches = new Batches<number, number>(

@@ -60,36 +60,46 @@ export class Batches<I, O> {
 
   /** After what has arrived together was read from the sockets, so that it goes together. */
   private schedule(): void {
-    if (this.scheduled || this.queue.length === 0 || !this.mayBegin()) return;
+    if (this.scheduled || !this.mayBegin()) return;
     this.scheduled = true;
     setImmediate(() => {
       this.scheduled = false;
-      void this.start(this.take());
+      if (this.mayBegin()) void this.begin();
       this.schedule();
     });
   }
 
   private mayBegin(): boolean {
     const { inFlight, besideAfterMs = 0 } = this.limits;
-    if (this.underWay === 0) return true;
+    if (this.queue.length === 0 || this.underWay === 0) return this.queue.length > 0;
     return this.underWay < inFlight && performance.now() - this.youngestBegan >= besideAfterMs;
   }
 
-  private async start(batch: readonly Waiter<I, O>[]): Promise<void> {
+  private async begin(): Promise<void> {
     this.underWay++;
     this.youngestBegan = performance.now();
+    const tell = await this.carryOut(this.take());
+    this.underWay--;
+    if (!this.mayBegin()) {
+      tell();
+      return;
+    }
+    // The database has work again before those who waited take their time to answer.
+    void this.begin();
+    setImmediate(tell);
+  }
+
+  /** Runs the batch; returns what tells those who wait. */
+  private async carryOut(batch: readonly Waiter<I, O>[]): Promise<() => void> {
     try {
       const start = { name: this.limits.name, attributes: { 'ordo.batch.size': batch.length } };
       const spans = batch.map(({ span }) => span);
       const outputs = await tracedTogether(start, spans, () => this.run(batch.map(({ input }) => input)));
       if (outputs.length !== batch.length) throw new Error('A batch owes one output for each input');
       // Outputs may be undefined: what is there was counted.
-      batch.forEach(({ resolve }, index) => resolve(outputs[index] as O));
+      return () => batch.forEach(({ resolve }, index) => resolve(outputs[index] as O));
     } catch (error) {
-      for (const { reject } of batch) reject(error);
-    } finally {
-      this.underWay--;
-      this.schedule();
+      return () => batch.forEach(({ reject }) => reject(error));
     }
   }
 
