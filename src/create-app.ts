@@ -20,16 +20,13 @@ import { TimeLimit } from './http/time-limit.js';
 
 /** The service, ready to listen. Throws when the database stays out of reach for half a minute. */
 export async function createApp(config: ServiceConfig): Promise<NestExpressApplication> {
-  const app = await NestFactory.create<NestExpressApplication>(
-    AppModule.with(config),
-    new AnsweringAdapter(),
-    {
-      bodyParser: false,
-      abortOnError: false,
-      // Until the service's own logger is in place; the list of routes and modules is no news.
-      logger: new ConsoleLogger({ json: true, colors: false, logLevels: ['warn', 'error', 'fatal'] }),
-    },
-  );
+  const adapter = new AnsweringAdapter();
+  const app = await NestFactory.create<NestExpressApplication>(AppModule.with(config), adapter, {
+    bodyParser: false,
+    abortOnError: false,
+    // Until the service's own logger is in place; the list of routes and modules is no news.
+    logger: new ConsoleLogger({ json: true, colors: false, logLevels: ['warn', 'error', 'fatal'] }),
+  });
   // Entity tags are versions, made by the service; Express would hash every body.
   app.set('etag', false);
   app.set('trust proxy', config.TRUST_PROXY);
@@ -37,15 +34,22 @@ export async function createApp(config: ServiceConfig): Promise<NestExpressAppli
   app.set('query parser', (query?: string) => parse(query ?? '', '&', '=', { maxKeys: 0 }));
 
   const [overload, requestLog, timeLimit] = [app.get(Overload), app.get(RequestLog), app.get(TimeLimit)];
+  adapter.whenDone((response) => overload.leave(response));
+  // A page served over plain HTTP must not send its requests elsewhere.
+  const secure = helmet({ contentSecurityPolicy: { directives: { 'upgrade-insecure-requests': null } } });
   app.use((request: Request, response: Response, next: NextFunction) => {
-    overload.use(request, response, () => {
-      requestLog.use(request, response, () => {
-        traceRequest(request, response, () => timeLimit.use(request, response, next));
+    requestLog.introduce(request, response);
+    response.locals.isTooMuch = overload.isTooMuch(request);
+    if (response.locals.isTooMuch) {
+      next();
+      return;
+    }
+    requestLog.use(request, response, () => {
+      traceRequest(request, response, () => {
+        timeLimit.use(request, response, () => secure(request, response, next));
       });
     });
   });
-  // A page served over plain HTTP must not send its requests elsewhere.
-  app.use(helmet({ contentSecurityPolicy: { directives: { 'upgrade-insecure-requests': null } } }));
   if (config.CORS_ORIGINS.length > 0) {
     app.enableCors({
       origin: [...config.CORS_ORIGINS],
@@ -64,6 +68,12 @@ export async function createApp(config: ServiceConfig): Promise<NestExpressAppli
       maxAge: 3_600,
     });
   }
+  // Not before CORS: pages of allowed origins are to read that they are asked to come again, and when. Preflights are
+  // answered by then, as cheaply as they would be refused.
+  app.use((request: Request, response: Response, next: NextFunction) => {
+    if (response.locals.isTooMuch) overload.refuse(request, response);
+    else next();
+  });
   app.use(compression({ filter: isCompressible }));
   app.use('/v1', (request: Request, response: Response, next: NextFunction) => {
     const isSignIn = request.path.toLowerCase().startsWith('/auth/');

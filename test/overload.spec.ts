@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
+import { Drain } from '../src/http/drain.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
 import {
   createFolder,
@@ -10,9 +11,12 @@ import {
   startProcess,
   tokenOf,
 } from './support/process.js';
+import { startService } from './support/service.js';
 
 const ADMIN = { email: 'admin@example.com', password: 'the admin of the tests' };
 const MOST = 20;
+const ORIGIN = 'https://shop.example';
+const BODY = '{"name":"Ada"}';
 
 let database: TestDatabase;
 let folder: Awaited<ReturnType<typeof createFolder>>;
@@ -21,9 +25,16 @@ let url: string;
 let metricsUrl: string;
 let token: string;
 let id: string;
+let holder: Awaited<ReturnType<TestDatabase['connect']>> | undefined;
 
 beforeAll(async () => {
   database = await createDatabase();
+  // Who waits for a lock waits until the test lets go of it.
+  await database.query(
+    `DO $$ BEGIN
+       EXECUTE format('ALTER ROLE ordo_app IN DATABASE %I SET lock_timeout = 60000', current_database());
+     END $$`,
+  );
   folder = await createFolder();
   const port = await freePort();
   metricsUrl = `http://127.0.0.1:${port}/metrics`;
@@ -35,6 +46,7 @@ beforeAll(async () => {
     METRICS_PORT: String(port),
     MAX_CONCURRENT_REQUESTS: String(MOST),
     DATABASE_POOL_SIZE: String(2 * MOST),
+    CORS_ORIGINS: ORIGIN,
   });
   url = await service.listening();
   token = await tokenOf(url, ADMIN);
@@ -47,20 +59,85 @@ afterAll(async () => {
   await folder.remove();
 });
 
-const get = (path: string) => fetch(url + path, { headers: { Authorization: `Bearer ${token}` } });
+// Whatever a test has done, it leaves nothing under way.
+afterEach(async () => {
+  await unlockUsers();
+  await eventually(fillPlaces);
+});
+
+const get = (path: string, headers = {}) =>
+  fetch(url + path, { headers: { Authorization: `Bearer ${token}`, ...headers } });
 
 /** Changes the caller's name, in whatever version. */
-const rename = (number: number) =>
+const rename = (number: number, signal?: AbortSignal) =>
   fetch(`${url}/v1/users/${id}`, {
     method: 'PATCH',
     headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json', 'If-Match': '*' },
     body: JSON.stringify({ name: `Ada ${number}` }),
+    ...(signal && { signal }),
   });
 
-it('refuses at once what is too much, answers probes, and goes on when those under way are done', async () => {
-  const holder = await database.connect(database.superuserUrl);
+/** The head of the same request, to be sent by hand with `BODY`. */
+const renaming = () =>
+  `PATCH /v1/users/${id} HTTP/1.1\r\nHost: ordo\r\nAuthorization: Bearer ${token}\r\nIf-Match: *\r\n` +
+  `Content-Type: application/json\r\nContent-Length: ${BODY.length}\r\n\r\n`;
+
+/** Keeps all changes of users waiting. */
+async function lockUsers(): Promise<void> {
+  holder = await database.connect(database.superuserUrl);
   await holder.query('BEGIN');
   await holder.query('SELECT FROM users FOR UPDATE');
+}
+
+async function unlockUsers(): Promise<void> {
+  await holder?.end();
+  holder = undefined;
+}
+
+/** As many requests as there are places, all at once. */
+async function fillPlaces(): Promise<void> {
+  const answers = await Promise.all(Array.from({ length: MOST }, () => get('/v1/users/me')));
+  expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: MOST }, () => 200));
+}
+
+/** Takes all places with changes that wait for a lock, and returns their answers. */
+async function takeAllPlaces(signal?: AbortSignal): Promise<Promise<unknown>[]> {
+  let isRefused = false;
+  const answers = Array.from({ length: MOST + 1 }, async (_, number) => {
+    const { status } = await rename(number, signal);
+    isRefused ||= status === 503;
+    return status;
+  });
+  await eventually(async () => expect(isRefused).toBe(true));
+  return answers;
+}
+
+async function metric(name: string): Promise<number> {
+  const text = await (await fetch(metricsUrl)).text();
+  return Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(text)?.[1]);
+}
+
+/** Connects, sends what is given, and collects what is answered. */
+async function send(text: string): Promise<{ socket: Socket; answers: () => string }> {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  let received = '';
+  socket.on('error', () => undefined).on('data', (chunk: Buffer) => (received += chunk.toString()));
+  await once(socket, 'connect');
+  socket.write(text);
+  return { socket, answers: () => received };
+}
+
+/** Begins more changes than there are places, and keeps back all of their bodies but the first character. */
+async function sendHalves() {
+  const senders = await Promise.all(
+    Array.from({ length: 2 * MOST }, () => send(renaming() + BODY.slice(0, 1))),
+  );
+  await eventually(async () => expect(await metric('http_requests_in_flight')).toBe(2 * MOST));
+  return senders;
+}
+
+it('refuses at once what is too much, answers probes, and goes on when those under way are done', async () => {
+  await lockUsers();
   const statuses: number[] = [];
   const answers = Array.from({ length: MOST + 10 }, async (_, number) => {
     const { status } = await rename(number);
@@ -78,44 +155,97 @@ it('refuses at once what is too much, answers probes, and goes on when those und
   });
   expect((await get('/health/live')).status).toBe(200);
   expect((await get('/health/ready')).status).toBe(200);
-  await holder.query('COMMIT');
-  await holder.end();
+  await unlockUsers();
 
   await Promise.all(answers);
   const expected = Array.from({ length: MOST + 10 }, (_, index) => (index < 10 ? 503 : 200));
   expect(statuses).toEqual(expected);
   expect((await get('/v1/users/me')).status).toBe(200);
-  const refused = Number(
-    /^http_requests_refused_total (\d+)$/m.exec(await (await fetch(metricsUrl)).text())?.[1],
-  );
-  expect(refused).toBe(11);
+  expect(await metric('http_requests_refused_total')).toBe(11);
   await eventually(async () =>
     expect(service.lines.join('\n')).toContain('Overloaded: requests were refused'),
   );
 });
 
-it('is not filled by those who send their bodies slowly', async () => {
-  const { port } = new URL(url);
-  const half =
-    `PATCH /v1/users/${id} HTTP/1.1\r\nHost: ordo\r\nAuthorization: Bearer ${token}\r\nIf-Match: *\r\n` +
-    `Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{`;
-  const sockets = await Promise.all(
-    Array.from({ length: 2 * MOST }, async (): Promise<Socket> => {
-      const socket = connect(Number(port), '127.0.0.1');
-      socket.on('error', () => undefined);
-      await once(socket, 'connect');
-      socket.write(half);
-      return socket;
-    }),
-  );
-  const inFlight = async () =>
-    /^http_requests_in_flight (\d+)$/m.exec(await (await fetch(metricsUrl)).text())?.[1];
-  await eventually(async () => expect(await inFlight()).toBe(String(2 * MOST)));
+it('lets pages of allowed origins read a refusal, and ask whether they may ask', async () => {
+  await lockUsers();
+  const answers = await takeAllPlaces();
+  const refusal = await get('/v1/users/me', { Origin: ORIGIN });
+  expect(refusal.status).toBe(503);
+  expect(refusal.headers.get('Access-Control-Allow-Origin')).toBe(ORIGIN);
+  expect(refusal.headers.get('Access-Control-Expose-Headers')).toMatch(/Retry-After.*X-Request-Id/);
+  expect(refusal.headers.get('Vary')).toMatch(/\bOrigin\b/);
+  const others = await get('/v1/users/me', { Origin: 'https://evil.example' });
+  expect([others.status, others.headers.get('Access-Control-Allow-Origin')]).toEqual([503, null]);
+  const preflight = await fetch(`${url}/v1/users/me`, {
+    method: 'OPTIONS',
+    headers: { Origin: ORIGIN, 'Access-Control-Request-Method': 'GET' },
+  });
+  expect([preflight.status, preflight.headers.get('Access-Control-Allow-Origin')]).toEqual([204, ORIGIN]);
+  await unlockUsers();
+  await Promise.all(answers);
+});
+
+it('is not filled by those who send their bodies slowly, nor overrun when they end them together', async () => {
+  const senders = await sendHalves();
   expect((await get('/v1/users/me')).status).toBe(200);
-  for (const socket of sockets) socket.destroy();
-  await eventually(async () => expect(await inFlight()).toBe('0'));
-  // Those who left halfway have left nothing behind.
-  expect(
-    (await Promise.all(Array.from({ length: MOST }, () => get('/v1/users/me')))).map(({ status }) => status),
-  ).toEqual(Array.from({ length: MOST }, () => 200));
+  await lockUsers();
+  const statuses = () => senders.map(({ answers }) => answers().slice(0, 'HTTP/1.1 200'.length)).sort();
+  const expected = (early: string) =>
+    Array.from({ length: 2 * MOST }, (_, index) => (index < MOST ? early : 'HTTP/1.1 503'));
+  for (const { socket } of senders) socket.write(BODY.slice(1));
+  await eventually(async () => expect(statuses()).toEqual(expected('')));
+  await unlockUsers();
+  await eventually(async () => expect(statuses()).toEqual(expected('HTTP/1.1 200')));
+  for (const { socket } of senders) socket.destroy();
+});
+
+it('is left in peace by those who go halfway through a body', async () => {
+  const senders = await sendHalves();
+  for (const { socket } of senders) socket.destroy();
+  await eventually(async () => expect(await metric('http_requests_in_flight')).toBe(0));
+  await fillPlaces();
+});
+
+it('counts what it still works on for clients who have gone', async () => {
+  await lockUsers();
+  const patience = new AbortController();
+  const answers = await takeAllPlaces(patience.signal);
+  patience.abort();
+  await Promise.allSettled(answers);
+  await eventually(async () => expect(await metric('http_requests_in_flight')).toBe(0));
+  expect((await get('/v1/users/me')).status).toBe(503);
+});
+
+it('does not count answers that are ready and that nobody fetches', async () => {
+  await lockUsers();
+  const read = `GET /v1/users/me HTTP/1.1\r\nHost: ordo\r\nAuthorization: Bearer ${token}\r\n\r\n`;
+  // On one connection the answers come in the order of the requests: all wait for the first.
+  const { socket, answers } = await send(renaming() + BODY + read.repeat(MOST - 1));
+  await eventually(async () => expect(await metric('http_requests_in_flight')).toBe(MOST));
+  await eventually(async () => expect((await get('/v1/users/me')).status).toBe(200));
+  expect(answers()).toBe('');
+  await unlockUsers();
+  await eventually(async () => expect(answers().match(/HTTP\/1.1 200 /g)).toHaveLength(MOST));
+  socket.destroy();
+});
+
+it('closes the connection with a refusal, too, while the process shuts down', async () => {
+  const small = await startService({ MAX_CONCURRENT_REQUESTS: 1 }, database);
+  const ask = () =>
+    fetch(`${small.url}/v1/users/me`, { headers: { Authorization: `Bearer ${small.adminToken}` } });
+  try {
+    await lockUsers();
+    const change = small.send('patch', `/v1/users/${id}`).set('If-Match', '*').send({ name: 'Ada' });
+    const answer = change.then(({ status }) => status);
+    await eventually(async () => expect((await ask()).status).toBe(503));
+    small.app.get(Drain).begin();
+    const refusal = await ask();
+    expect([refusal.status, refusal.headers.get('Connection')]).toEqual([503, 'close']);
+    await unlockUsers();
+    expect(await answer).toBe(200);
+  } finally {
+    await unlockUsers();
+    await small.stop();
+  }
 });

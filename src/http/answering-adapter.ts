@@ -4,12 +4,46 @@ import type { Request, Response } from 'express';
 import { entityTag, namesTag } from './preconditions.js';
 import { Reply } from './reply.js';
 
+type Handler = (request: Request, response: Response, next?: unknown) => unknown;
+
+/** The methods of routes; HEAD is served by those of GET. */
+const VERBS = ['get', 'post', 'put', 'patch', 'delete'] as const;
+
 /**
  * Writes what controllers return. The headers follow from the answer: ETag from a subject's version (and 304 when the
  * caller has it), Link from a page's cursor, and what a `Reply` says. That is done here and not
  * in an interceptor because where there is none Nest runs no observables.
  */
 export class AnsweringAdapter extends ExpressAdapter {
+  private done: (response: Response) => void = () => undefined;
+
+  constructor() {
+    super();
+    for (const verb of VERBS) {
+      Object.assign(this, {
+        [verb]: (path: string, handler: Handler): unknown => super[verb](path, this.watched(handler)),
+      });
+    }
+  }
+
+  /**
+   * Sets what is called each time a route has done its work. That can be before the client has all of the answer, and
+   * long after the client has gone.
+   */
+  whenDone(done: (response: Response) => void): void {
+    this.done = done;
+  }
+
+  private watched(handler: Handler): Handler {
+    return async (request, response, next) => {
+      try {
+        await handler(request, response, next);
+      } finally {
+        this.done(response);
+      }
+    };
+  }
+
   override reply(response: Response, answer: unknown, status?: number): unknown {
     // It took so long that the caller was told to come again.
     if (response.headersSent) return undefined;

@@ -6,6 +6,7 @@ import express from 'express';
 import { pointerToken } from '../problems/pointer.js';
 import { type Fault, invalid, Problem } from '../problems/problem.js';
 import { answerTypes } from './openapi-document.js';
+import { Overload } from './overload.js';
 import { isReserved } from './reserved-names.js';
 
 const BODY_LIMIT = '1mb';
@@ -17,24 +18,30 @@ const MAX_ELEMENTS = 1_000;
 /**
  * Reads the JSON body of a matched route, so that an unknown path or method is answered as such before anything is
  * parsed. Refuses other media types and charsets (415), callers who do not accept JSON (406), more than 1 MB (413),
- * what is not UTF-8 or JSON (400), and text and numbers that cannot be held (422). A guard, as Express would look for a
- * middleware of each route before it looks for the route.
+ * what is not UTF-8 or JSON (400), and text and numbers that cannot be held (422). What is here as a whole takes its place
+ * among those under way (503). A guard, as Express would look for a middleware of each route before it looks for the route.
  */
 @Injectable()
 export class JsonBodyGuard implements CanActivate {
   private readonly read = promisify(express.raw({ type: () => true, limit: BODY_LIMIT }));
 
+  constructor(private readonly overload: Overload) {}
+
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     const http = context.switchToHttp();
     const request = http.getRequest<Request>();
-    const hasBody = bringsBody(request);
+    const response = http.getResponse<Response>();
+    const hasBody = takesBody(request) && carriesBody(request);
     if (hasBody) requireJson(request);
     requireAcceptance(request);
-    return hasBody ? this.parseBody(request, http.getResponse<Response>()) : true;
+    if (hasBody) return this.parseBody(request, response);
+    this.overload.enter(request, response);
+    return true;
   }
 
   private async parseBody(request: Request, response: Response): Promise<boolean> {
     await this.read(request, response);
+    this.overload.enter(request, response);
     request.body = parse(request.body);
     return true;
   }
@@ -50,11 +57,7 @@ function requireAcceptance(request: Request): void {
   }
 }
 
-/** Whether there is a body to be read. That of a GET means nothing (RFC 9110, section 9.3.1): it is left unread. */
-export function bringsBody(request: Request): boolean {
-  return takesBody(request) && carriesBody(request);
-}
-
+/** Whether a body is to be read. That of a GET means nothing (RFC 9110, section 9.3.1): it is left unread. */
 function takesBody(request: Request): boolean {
   return request.method !== 'GET' && request.method !== 'HEAD';
 }

@@ -1,14 +1,12 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { Injectable, type NestMiddleware, type OnApplicationShutdown } from '@nestjs/common';
+import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
-import type { NextFunction, Request, Response } from 'express';
+import type { Request, Response } from 'express';
 import { PinoLogger } from 'nestjs-pino';
 import type { ServiceConfig } from '../config/config.js';
 import { Metrics } from '../metrics/metrics.js';
 import { unavailable } from '../problems/problem.js';
-import { bringsBody } from './json-body.guard.js';
 import { answerProblem } from './problem.filter.js';
-import { requestIdOf } from './request-log.middleware.js';
 
 /** How often it looks whether this process keeps up, and writes how many requests it has refused. */
 const LOOK_MS = 1_000;
@@ -20,14 +18,18 @@ const TOO_MANY = unavailable('There are too many requests just now.');
 /**
  * The door: requests beyond `MAX_CONCURRENT_REQUESTS`, or that come while the process does not keep up, are refused
  * before anything else is done for them, so that those under way are answered in time. Probes always come in.
+ *
+ * A place is held for as long as a route works on a request: not while its body is on its way, nor until its answer is
+ * fetched, as slow clients could keep everybody else out; but also when the client has gone, as the work goes on.
  */
 @Injectable()
-export class Overload implements NestMiddleware, OnApplicationShutdown {
+export class Overload implements OnApplicationShutdown {
   private readonly most: number;
   private readonly turns = monitorEventLoopDelay({ resolution: 20 });
   private readonly timer: NodeJS.Timeout;
   private readonly count: () => void;
-  private underWay = 0;
+  /** The answers that are worked on. */
+  private readonly underWay = new Set<Response>();
   private refused = 0;
   private isLate = false;
 
@@ -51,31 +53,35 @@ export class Overload implements NestMiddleware, OnApplicationShutdown {
     this.turns.disable();
   }
 
-  use(request: Request, response: Response, next: NextFunction): void {
-    const isFull = this.isLate || this.underWay >= this.most;
-    if (isFull && !request.path.startsWith('/health/')) {
-      this.refuse(request, response);
-      return;
-    }
-    // Not before its body is here: slow senders could keep everybody else out.
-    if (bringsBody(request)) request.once('end', () => this.enter(response));
-    else this.enter(response);
-    next();
+  /** Whether the request, of which there are the headers, is to be refused. */
+  isTooMuch(request: Request): boolean {
+    return (this.isLate || this.isFull) && !isProbe(request);
   }
 
-  private enter(response: Response): void {
-    if (response.closed) return;
-    this.underWay++;
-    response.once('close', () => this.underWay--);
-  }
-
-  /** Without a line in the log for each: there may be thousands a second. */
-  private refuse(request: Request, response: Response): void {
+  /** Answers 503. Without a line in the log for each: there may be thousands a second. */
+  refuse(request: Request, response: Response): void {
     this.refused++;
     this.count();
-    request.id = requestIdOf(request);
-    response.setHeader('X-Request-Id', request.id);
     answerProblem(TOO_MANY, request, response);
+  }
+
+  /**
+   * Takes a place for a request that is here as a whole, until `leave`. Throws `unavailable` when there is none: many
+   * bodies can have been on their way at once.
+   */
+  enter(request: Request, response: Response): void {
+    if (isProbe(request)) return;
+    if (this.isFull) throw TOO_MANY;
+    this.underWay.add(response);
+  }
+
+  /** Gives back the place, where one was taken. */
+  leave(response: Response): void {
+    this.underWay.delete(response);
+  }
+
+  private get isFull(): boolean {
+    return this.underWay.size >= this.most;
   }
 
   private look(): void {
@@ -84,4 +90,8 @@ export class Overload implements NestMiddleware, OnApplicationShutdown {
     if (this.refused > 0) this.logger.warn({ refused: this.refused }, 'Overloaded: requests were refused');
     this.refused = 0;
   }
+}
+
+function isProbe(request: Request): boolean {
+  return request.path.startsWith('/health/');
 }

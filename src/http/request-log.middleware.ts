@@ -26,12 +26,17 @@ export class RequestLog implements NestMiddleware {
     private readonly drain: Drain,
   ) {}
 
-  use(request: Request, response: Response, next: NextFunction): void {
-    const start = performance.now();
+  /** Gives a request its id, and its answer the headers that every answer has. */
+  introduce(request: Request, response: Response): void {
     request.id = requestIdOf(request);
-    request.actor = ANONYMOUS;
     response.setHeader('X-Request-Id', request.id);
     if (this.drain.isDraining) response.setHeader('Connection', 'close');
+  }
+
+  /** Follows a request that was introduced to its end. */
+  use(request: Request, response: Response, next: NextFunction): void {
+    const start = performance.now();
+    request.actor = ANONYMOUS;
     this.metrics.requestsInFlight.inc();
     response.once('close', () => this.finish(request, response, performance.now() - start));
     next();
@@ -62,7 +67,7 @@ export class RequestLog implements NestMiddleware {
 }
 
 /** The id that the client gives its request, or else a new one. */
-export function requestIdOf(request: Request): string {
+function requestIdOf(request: Request): string {
   const given = request.get('x-request-id');
   return given !== undefined && isUuid(given) ? given.toLowerCase() : newId();
 }
