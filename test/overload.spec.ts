@@ -59,7 +59,6 @@ afterAll(async () => {
   await folder.remove();
 });
 
-// Whatever a test has done, it leaves nothing under way.
 afterEach(async () => {
   await unlockUsers();
   await eventually(fillPlaces);
