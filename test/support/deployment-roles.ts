@@ -14,7 +14,7 @@ export async function makeRoles(
     await superuser.query(`ALTER ROLE ${role} PASSWORD '${password}'`);
 }
 
-/** As the image of PostgreSQL does in the overlay for development, here in a server that has had others. */
+/** As the image of PostgreSQL does in the overlay for development; what a new embedded server has goes before. */
 export async function makeDatabaseAnew(superuserUrl: string, dev: readonly Manifest[]): Promise<void> {
   const script = all(dev, 'ConfigMap')
     .flatMap(({ data }) => data?.['roles.sql'] ?? [])
@@ -23,7 +23,7 @@ export async function makeDatabaseAnew(superuserUrl: string, dev: readonly Manif
   const superuser = new pg.Client({ connectionString });
   await superuser.connect();
   await superuser.query('DROP DATABASE ordo WITH (FORCE)');
-  await superuser.query('DROP ROLE ordo_app, ordo_owner, ordo_service, ordo_sealer');
+  await superuser.query('DROP ROLE ordo_app, ordo_owner');
   for (const statement of script
     .replace(/^--.*$/gm, '')
     .split(/;\s*/)

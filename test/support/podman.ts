@@ -7,6 +7,10 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+/** The image that tests build. */
+export const IMAGE = 'localhost/ordo:test';
+/** A token for a registry that does not exist: what the build is told and must forget. */
+export const BUILD_SECRET = 'a-token-that-no-layer-may-keep';
 /** Where the image that is the default has it. */
 export const NODE = '/nodejs/bin/node';
 const RUNTIME_LIBRARIES = [
@@ -67,6 +71,22 @@ export class Podman {
     return this.run('inspect', '--format', template, name);
   }
 
+  /** Whether a text (ASCII) is anywhere in an image: in a file of any layer, or in what is said about them. */
+  async holds(image: string, text: string): Promise<boolean> {
+    const child = start('podman', ['save', '--quiet', image], this.environment);
+    const over = once(child, 'close');
+    child.stderr.resume();
+    let [last, isFound] = ['', false];
+    for await (const chunk of child.stdout) {
+      const seen = last + (chunk as Buffer).toString('latin1');
+      isFound ||= seen.includes(text);
+      last = seen.slice(1 - text.length);
+    }
+    await over;
+    if (child.exitCode !== 0) throw new Error(`podman save ${image}: ${child.exitCode}`);
+    return isFound;
+  }
+
   async remove(): Promise<void> {
     await rm(this.folder, { recursive: true });
   }
@@ -83,12 +103,15 @@ export class Podman {
     if (!isGiven && !((await isThere(nodeImage)) && (await isThere(runtimeImage)))) {
       await this.makeBases(nodeImage, runtimeImage);
     }
-    const npmrc = join(homedir(), '.npmrc');
+    const mine = join(homedir(), '.npmrc');
+    const npmrc = join(this.folder, 'npmrc');
+    const settings = existsSync(mine) ? await readFile(mine, 'utf8') : '';
+    await writeFile(npmrc, `${settings}\n//registry.invalid/:_authToken=${BUILD_SECRET}\n`);
     await this.run(
       ...['build', '--format', 'docker', '--isolation', 'chroot', '--network', 'host', '--tag', tag],
       ...['--build-arg', `NODE_IMAGE=${nodeImage}`, '--build-arg', `RUNTIME_IMAGE=${runtimeImage}`],
       ...['--build-arg', 'VERSION=0.1.0', '--build-arg', 'REVISION=test'],
-      ...(existsSync(npmrc) ? ['--secret', `id=npmrc,src=${npmrc}`] : []),
+      ...['--secret', `id=npmrc,src=${npmrc}`],
       ROOT,
     );
     return { runtimeImage };
@@ -195,10 +218,14 @@ async function must(program: string, args: string[]): Promise<string> {
 }
 
 async function run(program: string, args: string[], env: NodeJS.ProcessEnv): Promise<Outcome> {
-  const child = spawn(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = start(program, args, env);
   let [output, complaints] = ['', ''];
   child.stdout.on('data', (data: Buffer) => (output += data.toString()));
   child.stderr.on('data', (data: Buffer) => (complaints += data.toString()));
   await once(child, 'close');
   return { code: child.exitCode, output, complaints };
+}
+
+function start(program: string, args: string[], env: NodeJS.ProcessEnv) {
+  return spawn(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
 }
