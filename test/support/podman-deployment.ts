@@ -49,7 +49,8 @@ function filesOf(
 
 /**
  * The Deployment with its ConfigMap as YAML, for Podman 4: it plays one replica, would ask the probes with curl (which
- * the image has not), knows no preStop, and does not decode Secrets (`folders` has those of each volume).
+ * the image has not), knows no preStop, does not decode Secrets (`folders` has those of each volume), and wants to be told
+ * of seccomp by an annotation. Without a profile Kubernetes confines nothing.
  */
 export function forPodman(
   manifests: readonly Manifest[],
@@ -68,6 +69,14 @@ export function forPodman(
   });
   const configuration = all(mine, 'ConfigMap').find(({ data }) => data?.NODE_ENV !== undefined)!;
   Object.assign(configuration.data!, { RATE_LIMIT: '1000000' });
+  const { type } = pod.securityContext?.seccompProfile ?? { type: 'Unconfined' };
+  deployment.spec!.template.metadata = {
+    ...deployment.spec!.template.metadata,
+    annotations: {
+      'seccomp.security.alpha.kubernetes.io/pod':
+        type === 'RuntimeDefault' ? 'runtime/default' : 'unconfined',
+    },
+  };
   pod.volumes = pod.volumes!.map(({ name }) => ({
     name,
     hostPath: { path: folders.get(name)!, type: 'Directory' },
