@@ -34,6 +34,7 @@ describeContainer('The image, as the manifests for production run it', () => {
   let secrets: Secrets;
   let reachable: (port: number) => string;
   let url: string;
+  const load = { acknowledged: 0, failures: [] as string[], isReady: true };
 
   beforeAll(async () => {
     deployment = await ContainerDeployment.create();
@@ -45,6 +46,7 @@ describeContainer('The image, as the manifests for production run it', () => {
   }, 900_000);
 
   afterAll(async () => {
+    load.isReady = false;
     await superuser.end();
     await deployment.remove();
   }, 60_000);
@@ -107,7 +109,6 @@ describeContainer('The image, as the manifests for production run it', () => {
 
   it('stops under load without a failed request, and every order that it acknowledged is there once', async () => {
     const token = await tokenOf(url, ADMIN);
-    const load = { acknowledged: 0, failures: [] as string[], isReady: true };
     const clients = Array.from({ length: CLIENTS }, () => placeOrders(url, token, load));
     await eventually(async () => expect(load.acknowledged).toBeGreaterThan(BEFORE_STOP));
     const { pod, container } = apiOf(manifests);

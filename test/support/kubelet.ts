@@ -30,7 +30,9 @@ export function startProbe(url: string, probe: IProbe): Probing & { stop(): Prom
       if (fault === undefined) state.isUp = true;
       else if (state.failures >= failureThreshold) state.isUp = false;
       state.complaint = fault ?? state.complaint;
-      await delay(periodSeconds * 1_000, undefined, { signal: over.signal }).catch(() => undefined);
+      await delay(periodSeconds * 1_000, undefined, { signal: over.signal, ref: false }).catch(
+        () => undefined,
+      );
     }
   })();
   return Object.assign(state, {
