@@ -19,6 +19,8 @@ interface Outcome {
   readonly refused: number;
   /** Answers with neither 2xx nor 503, and requests without an answer. */
   readonly failed: number;
+  /** Cores that the client took, which on a small machine are the service's. */
+  readonly cores: number;
 }
 
 /**
@@ -56,7 +58,8 @@ export async function measureOverload(options: Options, signal: AbortSignal) {
         `round ${round}  at ${CONNECTIONS.peak} connections ${peak.goodput.toFixed(0)}/s, p99 ${peak.p99.toFixed(0)} ms; ` +
           `asked for ${(OVERLOAD * peak.goodput).toFixed(0)}/s: ${overload.goodput.toFixed(0)}/s, p99 ${overload.p99.toFixed(0)} ms, ` +
           `${overload.refused.toFixed(0)}/s refused, ${overload.failed + peak.failed} failed; ` +
-          `probes: ${failed} failed, slowest ${slowest.toFixed(0)} ms`,
+          `probes: ${failed} failed, slowest ${slowest.toFixed(0)} ms; ` +
+          `the client took ${peak.cores.toFixed(2)} and ${overload.cores.toFixed(2)} cores`,
       );
     }
     console.log(`Goodput at ${OVERLOAD} times the load: ${(100 * median(kept)).toFixed(0)} % (median)`);
@@ -76,6 +79,7 @@ interface Sending {
 async function sendFor(seconds: number, { url, next, rate }: Sending): Promise<Outcome> {
   const accepted: number[] = [];
   let refused = 0;
+  const before = process.cpuUsage();
   const { promise, resolve, reject } = Promise.withResolvers<autocannon.Result>();
   const run = autocannon(
     {
@@ -96,7 +100,9 @@ async function sendFor(seconds: number, { url, next, rate }: Sending): Promise<O
     else if (status === 503) refused++;
   });
   const { duration, errors, timeouts, non2xx } = await promise;
+  const { user, system } = process.cpuUsage(before);
   return {
+    cores: (user + system) / 1e6 / duration,
     goodput: accepted.length / duration,
     p99: quantile(Float64Array.from(accepted).sort(), 0.99),
     refused: refused / duration,
