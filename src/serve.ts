@@ -12,6 +12,7 @@ import { createApp } from './create-app.js';
 import { refuseMightyLogin } from './database/login-rights.js';
 import { isDatabaseUnavailable, sqlState } from './database/sqlstate.js';
 import { shutDown } from './http/shutdown.js';
+import { collectSooner } from './heap.js';
 import { listensOn, take } from './listening.js';
 import { MetricsServer } from './metrics/metrics-server.js';
 import { tellPort } from './workers.js';
@@ -40,6 +41,7 @@ async function listen(app: NestExpressApplication, config: ServiceConfig): Promi
   // to one which dies.
   const where = { port: config.PORT, host: config.HOST, reusePort: cluster.isWorker };
   await take('PORT', config.PORT, () => once(server.listen(where), 'listening'));
+  collectSooner();
   // Not before the ports are ours: a password that is made is told once.
   await app.get(FirstAdmin).ensure().catch(explain);
   const { port } = server.address() as AddressInfo;
