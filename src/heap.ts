@@ -6,6 +6,7 @@ import { setFlagsFromString } from 'node:v8';
  * large: a quarter less memory under load, at the same speed (docs/adr/0018-what-a-request-may-cost.md).
  */
 export function collectSooner(): void {
+  if (process.execArgv.some((option) => option.includes('heap-growing-percent'))) return;
   // What is compiled under other flags than those of the next start would be refused there.
   module.flushCompileCache();
   setFlagsFromString('--heap-growing-percent=100');

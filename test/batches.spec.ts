@@ -62,14 +62,23 @@ describe('batches', () => {
     const { batches, inputs } = heldBatches({ ...LIMITS, besideAfterMs: 1 });
     void batches.add(1);
     await settle();
+    void batches.add(2);
     await eventually(async () => {
-      void batches.add(2);
       await settle();
-      expect(inputs().length).toBe(2);
+      expect(inputs()).toEqual([[1], [2]]);
     });
     void batches.add(3);
     await settle();
     expect(inputs().length).toBe(2);
+  });
+
+  it('give each its output although that of another is still to come', async () => {
+    const batches = new Batches<number, string | Promise<string>>(
+      (inputs) => Promise.resolve(inputs.map((input) => (input === 1 ? Promise.race([]) : `${input}`))),
+      LIMITS,
+    );
+    void batches.add(1);
+    expect(await Promise.all([2, 3, 4].map((input) => batches.add(input)))).toEqual(['2', '3', '4']);
   });
 
   it('ask the database anew before they tell those who have waited', async () => {

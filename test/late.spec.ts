@@ -43,8 +43,10 @@ async function whileLate(work: () => Promise<void>): Promise<void> {
       await delay(RUNNING_MS);
     }
   })();
-  await work().finally(() => over.abort());
-  await stops;
+  await work().finally(() => {
+    over.abort();
+    return stops;
+  });
 }
 
 it('refuses while the process does not keep up, answers probes, and takes requests again when it does', async () => {
@@ -66,7 +68,7 @@ it('refuses while the process does not keep up, answers probes, and takes reques
     expect((await get('/health/live')).status).toBe(200);
     // It asks the database, which may seem slow to answer when the process was stopped for long.
     await eventually(async () => expect((await get('/health/ready')).status).toBe(200));
-    expect((await get('/v1/users/me')).status).toBe(503);
+    await eventually(async () => expect((await get('/v1/users/me')).status).toBe(503));
   });
   await eventually(async () => expect((await get('/v1/users/me')).status).toBe(200));
 });

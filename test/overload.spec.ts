@@ -188,12 +188,14 @@ it('lets pages of allowed origins read a refusal, and ask whether they may ask',
 it('is not filled by those who send their bodies slowly, nor overrun when they end them together', async () => {
   const senders = await sendHalves();
   expect((await get('/v1/users/me')).status).toBe(200);
+  const before = await metric('http_requests_refused_total');
   await lockUsers();
   const statuses = () => senders.map(({ answers }) => answers().slice(0, 'HTTP/1.1 200'.length)).sort();
   const expected = (early: string) =>
     Array.from({ length: 2 * MOST }, (_, index) => (index < MOST ? early : 'HTTP/1.1 503'));
   for (const { socket } of senders) socket.write(BODY.slice(1));
   await eventually(async () => expect(statuses()).toEqual(expected('')));
+  expect(await metric('http_requests_refused_total')).toBe(before + MOST);
   await unlockUsers();
   await eventually(async () => expect(statuses()).toEqual(expected('HTTP/1.1 200')));
   for (const { socket } of senders) socket.destroy();

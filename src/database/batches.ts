@@ -8,7 +8,7 @@ interface BatchLimits<I> {
   readonly name: string;
   /** Batches under way at once. */
   readonly inFlight: number;
-  /** How old the youngest must be, in milliseconds, before who arrives begins another beside it: 0 unless told. */
+  /** How old the youngest must be, in milliseconds, before another begins beside it: 0 unless told. */
   readonly besideAfterMs?: number;
   /** What a batch weighs at most; one input alone may weigh more. */
   readonly weight: number;
@@ -28,12 +28,13 @@ interface Waiter<I, O> {
 
 /**
  * Puts together what many requests ask for: inputs that arrive while as many batches as allowed are under way form the
- * next. Nothing waits for company: a single input is a batch of one.
+ * next. Nothing waits for company: a single input is a batch of one. An output that is still to come holds nobody else up.
  */
 export class Batches<I, O> {
   private readonly queue: Waiter<I, O>[] = [];
   private underWay = 0;
   private youngestBegan = 0;
+  private timer: NodeJS.Timeout | undefined;
   private scheduled = false;
 
   /** `run` answers one output for each input, in their order; what it throws concerns all of them. */
@@ -60,13 +61,26 @@ export class Batches<I, O> {
 
   /** After what has arrived together was read from the sockets, so that it goes together. */
   private schedule(): void {
-    if (this.scheduled || !this.mayBegin()) return;
+    if (this.scheduled || this.queue.length === 0) return;
+    if (!this.mayBegin()) {
+      this.lookAgain();
+      return;
+    }
     this.scheduled = true;
     setImmediate(() => {
       this.scheduled = false;
       if (this.mayBegin()) void this.begin();
       this.schedule();
     });
+  }
+
+  /** When what is under way takes so long that another may begin beside it. */
+  private lookAgain(): void {
+    if (this.underWay >= this.limits.inFlight) return;
+    this.timer ??= setTimeout(() => {
+      this.timer = undefined;
+      this.schedule();
+    }, this.limits.besideAfterMs).unref();
   }
 
   private mayBegin(): boolean {
@@ -82,6 +96,7 @@ export class Batches<I, O> {
     this.underWay--;
     if (!this.mayBegin()) {
       tell();
+      this.schedule();
       return;
     }
     // The database has work again before those who waited take their time to answer.

@@ -20,8 +20,8 @@ export interface Creation<A extends Action, I> {
   readonly values: (states: readonly Change<A>['state'][]) => readonly unknown[];
 }
 
-/** Parameters of the keys, those of the events, and for which of these events no key was given. */
-const [KEYS, EVENTS] = [4, 12];
+/** Parameters of the keys and of the events; then follows for which of these a key is among the first, and the CTEs'. */
+const [KEYS, EVENTS] = [KEYS_TAKEN, EVENT_ARRAYS].map(parametersOf) as [number, number];
 
 /**
  * Creates subjects with one statement, which is a transaction: it takes the idempotency keys, runs the use case for
@@ -79,4 +79,8 @@ export class DirectWrite<A extends Action, I> {
     const created = new Set(column(rows, 'id'));
     return changes.map((change) => (change && created.has(change.state.id) ? change : undefined));
   }
+}
+
+function parametersOf(text: string): number {
+  return Math.max(...Array.from(text.matchAll(/\$(\d+)/g), ([, number]) => Number(number)));
 }

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
+import { type DataSource, type EntityManager, QueryFailedError, type QueryRunner } from 'typeorm';
 import { unavailable } from '../problems/problem.js';
 import { isRetryable, sqlState } from './sqlstate.js';
 import type { Statement } from './statement.js';
@@ -77,7 +77,11 @@ export async function inOneStatement<R>(
   const runner = dataSource.createQueryRunner();
   try {
     await runner.connect();
-    return await statement.run(runner.manager, values).catch(unlessUnanswered);
+    return await statement.run(runner.manager, values).catch((error: unknown) => {
+      // What else is thrown was thrown before anything was asked.
+      if (error instanceof QueryFailedError) unlessUnanswered(error);
+      throw error;
+    });
   } finally {
     await runner.release();
   }

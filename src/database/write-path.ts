@@ -73,18 +73,25 @@ export class WritePath {
     creation: Creation<A, I>,
     limits: { readonly weight: number; readonly weigh: (input: I) => number },
   ): (write: Write<I>) => Promise<Written<A>> {
-    const direct = new DirectWrite(creation);
-    const writeAll = (attempts: readonly Attempt<I>[]) => this.writeDirectly(attempts, direct, useCase);
-    const batches = new Batches(writeAll, {
-      name: creation.name,
+    const shared = {
       inFlight: BATCHES_IN_FLIGHT,
       besideAfterMs: BESIDE_AFTER_MS,
       waiting: WAITING_WRITES,
       weight: limits.weight,
-      weigh: ({ input }) => limits.weigh(input),
-    });
+      weigh: ({ input }: Attempt<I>) => limits.weigh(input),
+    };
+    const transactions = new Batches(
+      (attempts: readonly Attempt<I>[]) => this.transactEach(attempts, useCase),
+      { ...shared, name: `${creation.name}, or find out why not` },
+    );
+    const direct = new DirectWrite(creation);
+    const statements = new Batches(
+      (attempts: readonly Attempt<I>[]) =>
+        this.writeDirectly(attempts, direct, useCase, (attempt) => transactions.add(attempt).catch(asError)),
+      { ...shared, name: creation.name },
+    );
     return (write) =>
-      this.busyKeys.hold([write.request], async () => written(await batches.add(toAttempt(write))));
+      this.busyKeys.hold([write.request], async () => written(await statements.add(toAttempt(write))));
   }
 
   /**
@@ -118,30 +125,25 @@ export class WritePath {
     });
   }
 
-  /** One statement for all that nothing is opposed to; the others in a transaction which finds out what it is. */
+  /** One statement for all that nothing is opposed to; the others, who hold nobody up, are carried out `otherwise`. */
   private async writeDirectly<A extends Action, I>(
     attempts: readonly Attempt<I>[],
     direct: DirectWrite<A, I>,
     useCase: UseCase<A, I>,
-  ): Promise<Result<A>[]> {
-    let changes: readonly (Change<A> | undefined)[];
+    otherwise: (attempt: Attempt<I>) => Promise<Result<A>>,
+  ): Promise<(Result<A> | Promise<Result<A>>)[]> {
+    let changes: readonly (Change<A> | undefined)[] = [];
     try {
       changes = await direct.run(this.dataSource, attempts);
     } catch (error) {
       if (concernsAll(error)) throw error;
-      // They have waited for a lock.
+      // They have waited before, all of them for the one.
       if (sqlState(error) === SqlState.lockNotAvailable) return this.transactOneByOne(attempts, useCase);
-      return this.transactEach(attempts, useCase);
     }
-    const others = attempts.filter((_, index) => changes[index] === undefined);
-    // What is written is written, whatever becomes of the others.
-    const results = await this.transactEach(others, useCase).catch((error: unknown) =>
-      others.map(() => asError(error)),
-    );
-    const ofOthers = results.values();
-    return changes.map((change) =>
-      change ? resultOf(change) : (ofOthers.next().value ?? new Error('A write without a result')),
-    );
+    return attempts.map((attempt, index) => {
+      const change = changes[index];
+      return change === undefined ? otherwise(attempt) : resultOf(change);
+    });
   }
 
   /** One transaction for all; where that fails because of one of them, one for each, so that only theirs fail. */
@@ -149,7 +151,6 @@ export class WritePath {
     attempts: readonly Attempt<I>[],
     useCase: UseCase<A, I>,
   ): Promise<Result<A>[]> {
-    if (attempts.length === 0) return [];
     try {
       return await this.transact(attempts, useCase);
     } catch (error) {

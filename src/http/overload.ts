@@ -60,8 +60,7 @@ export class Overload implements OnApplicationShutdown {
 
   /** Answers 503. Without a line in the log for each: there may be thousands a second. */
   refuse(request: Request, response: Response): void {
-    this.refused++;
-    this.count();
+    this.note();
     answerProblem(TOO_MANY, request, response);
   }
 
@@ -71,8 +70,16 @@ export class Overload implements OnApplicationShutdown {
    */
   enter(request: Request, response: Response): void {
     if (isProbe(request)) return;
-    if (this.isFull) throw TOO_MANY;
+    if (this.isFull) {
+      this.note();
+      throw TOO_MANY;
+    }
     this.underWay.add(response);
+  }
+
+  private note(): void {
+    this.refused++;
+    this.count();
   }
 
   /** Gives back the place, where one was taken. */
