@@ -45,12 +45,13 @@ export function serveDocs(app: NestExpressApplication): void {
   });
 }
 
-/** Each visit of the page gets a key and e-mail addresses that nobody has used before, and shows what it sends. */
+/** Each visit of the page gets keys and e-mail addresses that nobody has used before, and shows what it sends. */
 function withFreshExamples(document: OpenAPIObject): OpenAPIObject {
   const fresh = randomUUID();
   const text = [EXAMPLE_EMAIL, OTHER_EXAMPLE_EMAIL].reduce(
     (filled, email) => filled.replaceAll(email, email.replace('@', `.${fresh.slice(0, 8)}@`)),
-    JSON.stringify(document).replaceAll(EXAMPLE_KEY, fresh),
+    // One for each operation: a key belongs to one request.
+    JSON.stringify(document).replaceAll(EXAMPLE_KEY, () => randomUUID()),
   );
   return JSON.parse(text) as OpenAPIObject;
 }

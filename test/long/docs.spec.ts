@@ -88,6 +88,7 @@ afterAll(() => service.stop());
   it.each([
     ['Orders-Orders_place', 201],
     ['Orders-Orders_get', 200],
+    ['Orders-OrderCommands_pay', 200],
   ])('%s works with its example: %d', async (operation, status) => {
     expect(await execute(operation)).toMatchObject({ status: expect.stringMatching(`^${status}`) });
   });
