@@ -76,6 +76,8 @@ const rename = (number: number, signal?: AbortSignal) =>
     ...(signal && { signal }),
   });
 
+const reading = () => `GET /v1/users/me HTTP/1.1\r\nHost: ordo\r\nAuthorization: Bearer ${token}\r\n\r\n`;
+
 /** The head of the same request, to be sent by hand with `BODY`. */
 const renaming = () =>
   `PATCH /v1/users/${id} HTTP/1.1\r\nHost: ordo\r\nAuthorization: Bearer ${token}\r\nIf-Match: *\r\n` +
@@ -83,6 +85,7 @@ const renaming = () =>
 
 /** Keeps all changes of users waiting. */
 async function lockUsers(): Promise<void> {
+  await unlockUsers();
   holder = await database.connect(database.superuserUrl);
   await holder.query('BEGIN');
   await holder.query('SELECT FROM users FOR UPDATE');
@@ -166,6 +169,67 @@ it('refuses at once what is too much, answers probes, and goes on when those und
   );
 });
 
+/** Connects, and sends a read that is refused. */
+async function beRefused() {
+  const refused = await send(reading());
+  await eventually(async () => expect(refused.answers()).toContain('HTTP/1.1 503'));
+  return refused;
+}
+
+/** Sends a read over a connection that was just refused, when the service has had the time to read it. */
+async function askTooSoon() {
+  const refused = await beRefused();
+  refused.socket.write(reading());
+  const { socket } = await beRefused();
+  socket.destroy();
+  return { ...refused, second: () => secondStatus(refused.answers()) };
+}
+
+const secondStatus = (answers: string) => answers.split('HTTP/1.1 ')[2]?.slice(0, 3);
+
+it('answers who comes too soon on a connection that was refused once there is room', async () => {
+  // Again where this process was held up for longer than connections rest.
+  await eventually(async () => {
+    await lockUsers();
+    const changes = await takeAllPlaces();
+    const hasty = await askTooSoon();
+    await unlockUsers();
+    await Promise.all(changes);
+    await eventually(async () => expect(hasty.second()).toBeDefined());
+    hasty.socket.destroy();
+    expect(hasty.second()).toBe('200');
+  });
+});
+
+it('refuses who comes too soon when it was to come again, while there is no room', async () => {
+  await lockUsers();
+  const changes = await takeAllPlaces();
+  const hasty = await askTooSoon();
+  await eventually(async () => expect(hasty.second()).toBe('503'));
+  hasty.socket.destroy();
+  await unlockUsers();
+  await Promise.all(changes);
+});
+
+it('lets a connection rest whose body was refused, too', async () => {
+  await eventually(async () => {
+    const senders = await sendHalves();
+    await lockUsers();
+    for (const { socket } of senders) socket.write(BODY.slice(1));
+    const refused = () => senders.filter(({ answers }) => answers().startsWith('HTTP/1.1 503'));
+    await eventually(async () => expect(refused()).toHaveLength(MOST));
+    const [hasty] = refused();
+    hasty?.socket.write(reading());
+    const { socket } = await beRefused();
+    socket.destroy();
+    await unlockUsers();
+    await eventually(async () => expect(secondStatus(hasty?.answers() ?? '')).toBeDefined());
+    for (const sender of senders) sender.socket.destroy();
+    expect(secondStatus(hasty?.answers() ?? '')).toBe('200');
+    await eventually(async () => expect(await metric('http_requests_in_flight')).toBe(0));
+  });
+});
+
 it('lets pages of allowed origins read a refusal, and ask whether they may ask', async () => {
   await lockUsers();
   const answers = await takeAllPlaces();
@@ -220,9 +284,8 @@ it('counts what it still works on for clients who have gone', async () => {
 
 it('does not count answers that are ready and that nobody fetches', async () => {
   await lockUsers();
-  const read = `GET /v1/users/me HTTP/1.1\r\nHost: ordo\r\nAuthorization: Bearer ${token}\r\n\r\n`;
   // On one connection the answers come in the order of the requests: all wait for the first.
-  const { socket, answers } = await send(renaming() + BODY + read.repeat(MOST - 1));
+  const { socket, answers } = await send(renaming() + BODY + reading().repeat(MOST - 1));
   await eventually(async () => expect(await metric('http_requests_in_flight')).toBe(MOST));
   await eventually(async () => expect((await get('/v1/users/me')).status).toBe(200));
   expect(answers()).toBe('');

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
@@ -12,8 +13,12 @@ import { answerProblem } from './problem.filter.js';
 const LOOK_MS = 1_000;
 /** Half of the turns of the event loop came later than this: whoever is let in now waits for everybody before. */
 const LATE_NS = 500e6;
+/** When those who are refused are to come again. */
+const RETRY_AFTER_S = 1;
 /** One for all: to write down where an error came from takes longer than to answer. */
-const TOO_MANY = unavailable('There are too many requests just now.');
+const TOO_MANY = unavailable('There are too many requests just now.', RETRY_AFTER_S);
+/** With this share of the places free there is room for those who were refused; a batch may give back most of them. */
+const ROOM = 0.8;
 
 /**
  * The door: requests beyond `MAX_CONCURRENT_REQUESTS`, or that come while the process does not keep up, are refused
@@ -21,6 +26,9 @@ const TOO_MANY = unavailable('There are too many requests just now.');
  *
  * A place is held for as long as a route works on a request: not while its body is on its way, nor until its answer is
  * fetched, as slow clients could keep everybody else out; but also when the client has gone, as the work goes on.
+ *
+ * A connection that was refused rests: nothing is read from it before it is to come again, or there is room. What is
+ * sent meanwhile waits in the client, where it costs nothing: to refuse takes time, too, from those under way.
  */
 @Injectable()
 export class Overload implements OnApplicationShutdown {
@@ -30,6 +38,7 @@ export class Overload implements OnApplicationShutdown {
   private readonly count: () => void;
   /** The answers that are worked on. */
   private readonly underWay = new Set<Response>();
+  private readonly resting = new Map<Socket, NodeJS.Timeout>();
   private refused = 0;
   private isLate = false;
 
@@ -51,6 +60,7 @@ export class Overload implements OnApplicationShutdown {
   onApplicationShutdown(): void {
     clearInterval(this.timer);
     this.turns.disable();
+    this.wakeAll();
   }
 
   /** Whether the request, of which there are the headers, is to be refused. */
@@ -60,7 +70,7 @@ export class Overload implements OnApplicationShutdown {
 
   /** Answers 503. Without a line in the log for each: there may be thousands a second. */
   refuse(request: Request, response: Response): void {
-    this.note();
+    this.note(request);
     answerProblem(TOO_MANY, request, response);
   }
 
@@ -71,20 +81,41 @@ export class Overload implements OnApplicationShutdown {
   enter(request: Request, response: Response): void {
     if (isProbe(request)) return;
     if (this.isFull) {
-      this.note();
+      this.note(request);
       throw TOO_MANY;
     }
     this.underWay.add(response);
   }
 
-  private note(): void {
-    this.refused++;
-    this.count();
-  }
-
   /** Gives back the place, where one was taken. */
   leave(response: Response): void {
     this.underWay.delete(response);
+    if (!this.isLate && this.underWay.size <= (1 - ROOM) * this.most) this.wakeAll();
+  }
+
+  private note(request: Request): void {
+    this.refused++;
+    this.count();
+    // Until it was read to its end Node.js reads on.
+    if (request.closed) this.rest(request.socket);
+    else request.once('close', () => this.rest(request.socket));
+  }
+
+  private rest(socket: Socket): void {
+    if (this.resting.has(socket)) return;
+    socket.pause();
+    const timer = setTimeout(() => this.wake(socket, timer), 1_000 * RETRY_AFTER_S).unref();
+    this.resting.set(socket, timer);
+  }
+
+  private wake(socket: Socket, timer: NodeJS.Timeout): void {
+    clearTimeout(timer);
+    this.resting.delete(socket);
+    socket.resume();
+  }
+
+  private wakeAll(): void {
+    for (const [socket, timer] of this.resting) this.wake(socket, timer);
   }
 
   private get isFull(): boolean {
