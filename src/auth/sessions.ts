@@ -6,6 +6,7 @@ import type { ServiceConfig } from '../config/config.js';
 import type { Origin } from '../database/event.js';
 import { KeysetQuery, type SearchableList, type Slice } from '../database/keyset.js';
 import { newId } from '../database/new-id.js';
+import { Statement } from '../database/statement.js';
 import { WritePath } from '../database/write-path.js';
 import { type Role, unauthenticated } from '../http/access.js';
 import { deriveKey } from '../http/keys.js';
@@ -39,6 +40,20 @@ const SESSIONS: SearchableList = {
   indexes: [[{ columns: ['user_id'], only: 'ended_at IS NULL' }]],
 };
 
+/** The locks keep out a suspension or a new password that would not see this session to end it. */
+const BEGIN_SESSION = new Statement<{ role: Role }>(
+  'begin session',
+  `WITH holder AS (
+     SELECT users.id, users.role FROM users JOIN passwords ON user_id = users.id
+      WHERE users.id = $1 AND status = 'active' AND changed_at = $2
+        FOR SHARE
+   ), begun AS (
+     INSERT INTO sessions (id, user_id, refresh_hash, expires_at)
+     SELECT $3, id, $4, now() + interval '30 days' FROM holder
+   )
+   SELECT role FROM holder`,
+);
+
 /** Sessions of users: begun by a sign-in, kept up by refresh tokens, ended for good. */
 @Injectable()
 export class Sessions {
@@ -63,19 +78,8 @@ export class Sessions {
     const refreshToken = RefreshToken.first(this.key, sessionId);
     const actor = { type: 'user', id: account.id } as const;
     const role = await this.writePath.record({ ...origin, actor }, async (tx) => {
-      // The locks keep out a suspension or a new password that would not see this session to end it.
-      const [row] = await tx.query<{ role: Role }[]>(
-        `WITH holder AS (
-           SELECT users.id, users.role FROM users JOIN passwords ON user_id = users.id
-            WHERE users.id = $1 AND status = 'active' AND changed_at = $2
-              FOR SHARE
-         ), begun AS (
-           INSERT INTO sessions (id, user_id, refresh_hash, expires_at)
-           SELECT $3, id, $4, now() + interval '30 days' FROM holder
-         )
-         SELECT role FROM holder`,
-        [account.id, account.changedAt, sessionId, refreshToken.hash],
-      );
+      const values = [account.id, account.changedAt, sessionId, refreshToken.hash];
+      const [row] = await BEGIN_SESSION.run(tx, values);
       const occurrence = row && ({ action: 'user.signed-in', subjectId: account.id } as const);
       return { occurrence, result: row?.role };
     });

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { Statement } from '../database/statement.js';
 import type { Transaction } from '../database/transaction.js';
 import { PasswordHasher } from './password-hasher.js';
 import type { UserStatus } from './user.entity.js';
@@ -13,6 +14,11 @@ export interface Account {
   readonly changedAt: Date | null;
 }
 
+const ACCOUNTS = `SELECT users.id, email, status, hash, changed_at AS "changedAt"
+                    FROM users LEFT JOIN passwords ON user_id = users.id`;
+const BY_EMAIL = new Statement<Account>('account by e-mail', `${ACCOUNTS} WHERE lower(email) = lower($1)`);
+const BY_ID = new Statement<Account>('account by id', `${ACCOUNTS} WHERE users.id = $1`);
+
 /** The passwords of users, of which only hashes are stored. */
 @Injectable()
 export class Passwords {
@@ -23,12 +29,14 @@ export class Passwords {
 
   /** The account with this e-mail address, whatever the case of its letters. */
   async accountByEmail(email: string): Promise<Account | undefined> {
-    return this.account('lower(email) = lower($1)', email);
+    const [account] = await BY_EMAIL.run(this.dataSource, [email]);
+    return account;
   }
 
   /** The account of the user with this id. */
   async accountById(id: string): Promise<Account | undefined> {
-    return this.account('users.id = $1', id);
+    const [account] = await BY_ID.run(this.dataSource, [id]);
+    return account;
   }
 
   /** Whether this is the account's password; takes as long where there is no account or no password. */
@@ -44,16 +52,6 @@ export class Passwords {
       account.hash,
       await this.hasher.hash(password),
     ]);
-  }
-
-  private async account(condition: string, value: string): Promise<Account | undefined> {
-    const [account] = await this.dataSource.query<Account[]>(
-      `SELECT users.id, email, status, hash, changed_at AS "changedAt"
-         FROM users LEFT JOIN passwords ON user_id = users.id
-        WHERE ${condition}`,
-      [value],
-    );
-    return account;
   }
 }
 
