@@ -5,7 +5,7 @@ import { Batches } from '../src/database/batches.js';
 import { Problem } from '../src/problems/problem.js';
 import { eventually } from './support/process.js';
 
-const LIMITS: { name: string; inFlight: number; weight: number; waiting: number; besideAfterMs?: number } = {
+const LIMITS: ConstructorParameters<typeof Batches>[1] = {
   name: 'test',
   inFlight: 2,
   weight: 3,
@@ -98,6 +98,20 @@ describe('batches', () => {
     expect(events).toEqual(['asked 1', 'asked 2', 'told 1', 'told 2']);
   });
 
+  it('look what has come meanwhile while they tell those who have waited', async () => {
+    const { batches, runs } = heldBatches({ ...LIMITS, weight: 100, toldAtOnce: 2 });
+    const told: number[] = [];
+    const answers = [1, 2, 3, 4, 5].map((input) => batches.add(input).then(() => told.push(input)));
+    await settle();
+    runs[0]?.end();
+    await answers[0];
+    expect(told).toEqual([1, 2]);
+    await setImmediate();
+    expect(told).toEqual([1, 2, 3, 4]);
+    await Promise.all(answers);
+    expect(told).toEqual([1, 2, 3, 4, 5]);
+  });
+
   it('hold what weighs no more than allowed, or a single input', async () => {
     const seen: number[][] = [];
     const batches = new Batches<number, number>(
@@ -156,7 +170,8 @@ describe('batches', () => {
         }),
         fc.integer({ min: 1, max: 3 }),
         fc.integer({ min: 1, max: 7 }),
-        async (arrivals, inFlight, weight) => {
+        fc.integer({ min: 1, max: 7 }),
+        async (arrivals, inFlight, weight, toldAtOnce) => {
           let underWay = 0;
           const batches = new Batches<number, number>(
             async (inputs) => {
@@ -167,7 +182,7 @@ describe('batches', () => {
               if (inputs.some((input) => arrivals[input]?.fails)) throw new Error(inputs.join());
               return inputs.map((input) => input * 2);
             },
-            { name: 'test', inFlight, weight, waiting: 1_000 },
+            { name: 'test', inFlight, weight, toldAtOnce, waiting: 1_000 },
           );
           const answers: Promise<unknown>[] = [];
           for (const [input, { pause }] of arrivals.entries()) {

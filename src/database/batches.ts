@@ -14,6 +14,8 @@ interface BatchLimits<I> {
   readonly weight: number;
   /** Inputs that may wait; more are refused. */
   readonly waiting: number;
+  /** So many of a batch are told before it is looked what has come meanwhile: all of them unless told. */
+  readonly toldAtOnce?: number;
   /** What an input weighs: 1 unless told. */
   readonly weigh?: (input: I) => number;
 }
@@ -25,6 +27,9 @@ interface Waiter<I, O> {
   /** The span of whoever asks. */
   readonly span: Span | undefined;
 }
+
+/** Tells one of a batch what came of it, by its place in the batch. */
+type Tell<I, O> = (waiter: Waiter<I, O>, index: number) => void;
 
 /**
  * Puts together what many requests ask for: inputs that arrive while as many batches as allowed are under way form the
@@ -92,29 +97,38 @@ export class Batches<I, O> {
   private async begin(): Promise<void> {
     this.underWay++;
     this.youngestBegan = performance.now();
-    const tell = await this.carryOut(this.take());
+    const batch = this.take();
+    const tell = await this.carryOut(batch);
     this.underWay--;
     if (!this.mayBegin()) {
-      tell();
+      this.tellAll(batch, tell);
       this.schedule();
       return;
     }
     // The database has work again before those who waited take their time to answer.
     void this.begin();
-    setImmediate(tell);
+    setImmediate(() => this.tellAll(batch, tell));
   }
 
-  /** Runs the batch; returns what tells those who wait. */
-  private async carryOut(batch: readonly Waiter<I, O>[]): Promise<() => void> {
+  /** Some at a time: while those answer, the next batch may end, and the database must not wait for all of them. */
+  private tellAll(batch: readonly Waiter<I, O>[], tell: Tell<I, O>, told = 0): void {
+    const { toldAtOnce = batch.length } = this.limits;
+    const next = told + toldAtOnce;
+    batch.slice(told, next).forEach((waiter, index) => tell(waiter, told + index));
+    if (next < batch.length) setImmediate(() => this.tellAll(batch, tell, next));
+  }
+
+  /** Runs the batch; returns what tells each of those who wait. */
+  private async carryOut(batch: readonly Waiter<I, O>[]): Promise<Tell<I, O>> {
     try {
       const start = { name: this.limits.name, attributes: { 'ordo.batch.size': batch.length } };
       const spans = batch.map(({ span }) => span);
       const outputs = await tracedTogether(start, spans, () => this.run(batch.map(({ input }) => input)));
       if (outputs.length !== batch.length) throw new Error('A batch owes one output for each input');
       // Outputs may be undefined: what is there was counted.
-      return () => batch.forEach(({ resolve }, index) => resolve(outputs[index] as O));
+      return ({ resolve }, index) => resolve(outputs[index] as O);
     } catch (error) {
-      return () => batch.forEach(({ reject }) => reject(error));
+      return ({ reject }) => reject(error);
     }
   }
 

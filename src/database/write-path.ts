@@ -34,6 +34,8 @@ type UseCase<A extends Action, I> = (tx: Transaction, inputs: readonly I[]) => P
 /** Batches of writes at once: one, as larger ones cost less, and others beside it where it waits for a lock or a disk. */
 const BATCHES_IN_FLIGHT = 3;
 const BESIDE_AFTER_MS = 100;
+/** Answers that are made ready in a few milliseconds, after which the next batch may have ended. */
+const TOLD_AT_ONCE = 16;
 /** Of writes that are tried one by one, those that may wait for a lock before the rest is sent away. */
 const MOST_LOCKED = 3;
 /** Writes that wait for a batch; what is beyond would wait for seconds. */
@@ -76,6 +78,7 @@ export class WritePath {
     const shared = {
       inFlight: BATCHES_IN_FLIGHT,
       besideAfterMs: BESIDE_AFTER_MS,
+      toldAtOnce: TOLD_AT_ONCE,
       waiting: WAITING_WRITES,
       weight: limits.weight,
       weigh: ({ input }: Attempt<I>) => limits.weigh(input),
