@@ -6,8 +6,8 @@ import { type AddressInfo, connect } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
-import { createDatabase, type TestDatabase } from './support/database.js';
-import { lines } from './support/samples.js';
+import { createDatabase, type TestDatabase } from '../support/database.js';
+import { lines } from '../support/samples.js';
 import {
   createFolder,
   eventually,
@@ -16,7 +16,7 @@ import {
   type ServiceProcess,
   startProcess,
   tokenOf,
-} from './support/process.js';
+} from '../support/process.js';
 
 const SECRET = 'a secret of the tests, 32 characters or more';
 const ADMIN = { email: 'admin@example.com', password: 'the admin of the tests' };

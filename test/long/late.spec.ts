@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { createDatabase, type TestDatabase } from './support/database.js';
-import { createFolder, eventually, type ServiceProcess, startProcess, tokenOf } from './support/process.js';
+import { createDatabase, type TestDatabase } from '../support/database.js';
+import { createFolder, eventually, type ServiceProcess, startProcess, tokenOf } from '../support/process.js';
 
 const ADMIN = { email: 'admin@example.com', password: 'the admin of the tests' };
 /** Longer than a turn of the event loop may take. */
