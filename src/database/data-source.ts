@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import type { DataSource, DataSourceOptions } from 'typeorm';
 import { migrations } from '../../migrations/index.js';
@@ -27,6 +28,8 @@ export function dataSourceOptions(url: string, poolSize: number) {
 /** What the pool of the service is told beside that: how it connects, and whether statements may be prepared. */
 export interface PoolSettings {
   readonly stream: () => Socket;
+  /** Called with each new connection before anybody gets it. */
+  readonly onConnect: (connection: EventEmitter) => void;
   readonly preparesStatements: boolean;
 }
 

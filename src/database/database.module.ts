@@ -22,6 +22,9 @@ import { WritePath } from './write-path.js';
         ),
         extra: {
           stream: impatientSocket(ANSWER_PATIENCE_MS),
+          // The pool and the ORM listen, but neither does while one hands it to the other: an error that PostgreSQL sends
+          // together with its greeting would end the process.
+          onConnect: (connection) => connection.on('error', () => undefined),
           preparesStatements: config.get('PREPARED_STATEMENTS', { infer: true }) === 'on',
         } satisfies PoolSettings,
         autoLoadEntities: true,

@@ -15,7 +15,22 @@ export interface CuttingProxy {
    * connections of then, and keeps these open; resolves when it does. New connections work.
    */
   stallAt(bytes: string, direction?: 'request' | 'answer'): Promise<void>;
+  /** Cuts the next connection that the database greets, as PostgreSQL does it, in the same packet; resolves when it has. */
+  endAtGreeting(): Promise<void>;
   stop(): Promise<void>;
+}
+
+/** `ReadyForQuery`, outside of a transaction. */
+const READY = Buffer.from('Z\0\0\0\x05I', 'latin1');
+/** `ErrorResponse`: the connection is terminated. https://www.postgresql.org/docs/current/protocol-message-formats.html */
+const TERMINATED = errorResponse({ S: 'FATAL', V: 'FATAL', C: '57P01', M: 'terminating connection' });
+
+function errorResponse(fields: Readonly<Record<string, string>>): Buffer {
+  const text = Object.entries(fields).map(([type, value]) => `${type}${value}\0`);
+  const body = Buffer.from(`${text.join('')}\0`);
+  const head = Buffer.from('E\0\0\0\0');
+  head.writeInt32BE(body.length + 4, 1);
+  return Buffer.concat([head, body]);
 }
 
 /** Starts a proxy for the database at `url`, which cuts nothing until it is told to. */
@@ -24,6 +39,7 @@ export async function startProxy(url: string): Promise<CuttingProxy> {
   const sockets = new Set<Socket>();
   const stalled = new Set<Socket>();
   let stall: { direction: string; bytes: Buffer; sprung: () => void } | undefined;
+  let ended: (() => void) | undefined;
   let trap: { direction: string; bytes: Buffer; sprung: () => void; from?: Socket } | undefined;
 
   function forward(direction: string, from: Socket, to: Socket): void {
@@ -35,6 +51,13 @@ export async function startProxy(url: string): Promise<CuttingProxy> {
         stall = undefined;
       }
       if (stalled.has(from)) return;
+      if (ended !== undefined && direction === 'answer' && chunk.includes(READY)) {
+        to.end(Buffer.concat([chunk, TERMINATED]));
+        from.destroy();
+        ended();
+        ended = undefined;
+        return;
+      }
       if (trap?.direction === 'answered' && direction === 'request' && chunk.includes(trap.bytes)) {
         trap = { ...trap, from: to };
       }
@@ -74,6 +97,10 @@ export async function startProxy(url: string): Promise<CuttingProxy> {
     stallAt: (bytes, direction = 'request') =>
       new Promise((resolve) => {
         stall = { direction, bytes: Buffer.from(bytes), sprung: resolve };
+      }),
+    endAtGreeting: () =>
+      new Promise((resolve) => {
+        ended = resolve;
       }),
     async stop() {
       server.close();
