@@ -42,20 +42,28 @@ export async function startProxy(url: string): Promise<CuttingProxy> {
   let ended: (() => void) | undefined;
   let trap: { direction: string; bytes: Buffer; sprung: () => void; from?: Socket } | undefined;
 
+  function stallAll(direction: string, chunk: Buffer): void {
+    if (stall?.direction !== direction || !chunk.includes(stall.bytes)) return;
+    for (const socket of sockets) stalled.add(socket);
+    stall.sprung();
+    stall = undefined;
+  }
+
+  function endsHere(answer: Buffer): boolean {
+    if (ended === undefined || !answer.includes(READY)) return false;
+    ended();
+    ended = undefined;
+    return true;
+  }
+
   function forward(direction: string, from: Socket, to: Socket): void {
     sockets.add(from);
     from.on('data', (chunk: Buffer) => {
-      if (stall?.direction === direction && chunk.includes(stall.bytes)) {
-        for (const socket of sockets) stalled.add(socket);
-        stall.sprung();
-        stall = undefined;
-      }
+      stallAll(direction, chunk);
       if (stalled.has(from)) return;
-      if (ended !== undefined && direction === 'answer' && chunk.includes(READY)) {
+      if (direction === 'answer' && endsHere(chunk)) {
         to.end(Buffer.concat([chunk, TERMINATED]));
         from.destroy();
-        ended();
-        ended = undefined;
         return;
       }
       if (trap?.direction === 'answered' && direction === 'request' && chunk.includes(trap.bytes)) {
