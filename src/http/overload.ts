@@ -22,13 +22,13 @@ const ROOM = 0.8;
 
 /**
  * The door: requests beyond `MAX_CONCURRENT_REQUESTS`, or that come while the process does not keep up, are refused
- * before anything else is done for them, so that those under way are answered in time. Probes always come in.
+ * before anything else is done for them, so that those under way are answered in time. Probes are never refused.
  *
  * A place is held for as long as a route works on a request: not while its body is on its way, nor until its answer is
  * fetched, as slow clients could keep everybody else out; but also when the client has gone, as the work goes on.
  *
- * A connection that was refused rests: nothing is read from it before it is to come again, or there is room. What is
- * sent meanwhile waits in the client, where it costs nothing: to refuse takes time, too, from those under way.
+ * A connection that was refused rests: nothing is read from it before it is to come again, or most places are free. What
+ * is sent meanwhile waits unread: to refuse takes time, too, from those under way.
  */
 @Injectable()
 export class Overload implements OnApplicationShutdown {
