@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
 import { Drain } from '../src/http/drain.js';
+import { shutDown } from '../src/http/shutdown.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
 import {
   createFolder,
@@ -120,8 +121,8 @@ async function metric(name: string): Promise<number> {
 }
 
 /** Connects, sends what is given, and collects what is answered. */
-async function send(text: string): Promise<{ socket: Socket; answers: () => string }> {
-  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+async function send(text: string, to = url): Promise<{ socket: Socket; answers: () => string }> {
+  const socket = connect(Number(new URL(to).port), '127.0.0.1');
   let received = '';
   socket.on('error', () => undefined).on('data', (chunk: Buffer) => (received += chunk.toString()));
   await once(socket, 'connect');
@@ -185,20 +186,49 @@ async function askTooSoon() {
   return { ...refused, second: () => secondStatus(refused.answers()) };
 }
 
+/** Is answered over a new connection: what was woken before has been answered by then, and what rests has not. */
+async function askAnew() {
+  const { socket, answers } = await send(reading());
+  await eventually(async () => expect(answers()).toContain('HTTP/1.1 200'));
+  socket.destroy();
+}
+
 const secondStatus = (answers: string) => answers.split('HTTP/1.1 ')[2]?.slice(0, 3);
 
-it('answers who comes too soon on a connection that was refused once there is room', async () => {
+it('answers who comes too soon on a connection that was refused once all places are free', async () => {
   // Again where this process was held up for longer than connections rest.
   await eventually(async () => {
     await lockUsers();
     const changes = await takeAllPlaces();
+    // They rest longer than who comes too soon, and have nothing to say.
+    const polite = await Promise.all(Array.from({ length: 2 * MOST }, beRefused));
     const hasty = await askTooSoon();
     await unlockUsers();
     await Promise.all(changes);
-    await eventually(async () => expect(hasty.second()).toBeDefined());
-    hasty.socket.destroy();
+    await askAnew();
+    for (const { socket } of [...polite, hasty]) socket.destroy();
     expect(hasty.second()).toBe('200');
   });
+});
+
+it('answers those who come too soon in places that come free while others are held', async () => {
+  const keys = await database.connect(database.superuserUrl);
+  await eventually(async () => {
+    await keys.query('BEGIN');
+    await keys.query('LOCK TABLE api_keys');
+    const held = get('/v1/api-keys').then(({ status }) => status);
+    await eventually(async () => expect(await metric('http_requests_in_flight')).toBe(1));
+    await lockUsers();
+    const changes = await takeAllPlaces();
+    const hasty = await Promise.all(Array.from({ length: MOST / 2 }, askTooSoon));
+    await unlockUsers();
+    await Promise.all(changes);
+    await askAnew();
+    for (const { socket } of hasty) socket.destroy();
+    await keys.query('ROLLBACK');
+    expect(await held).toBe(200);
+    expect(hasty.map(({ second }) => second())).toEqual(hasty.map(() => '200'));
+  }).finally(() => keys.end());
 });
 
 it('refuses who comes too soon when it was to come again, while there is no room', async () => {
@@ -223,7 +253,9 @@ it('lets a connection rest whose body was refused, too', async () => {
     const { socket } = await beRefused();
     socket.destroy();
     await unlockUsers();
-    await eventually(async () => expect(secondStatus(hasty?.answers() ?? '')).toBeDefined());
+    const changed = () => senders.filter(({ answers }) => answers().startsWith('HTTP/1.1 200'));
+    await eventually(async () => expect(changed()).toHaveLength(MOST));
+    await askAnew();
     for (const sender of senders) sender.socket.destroy();
     expect(secondStatus(hasty?.answers() ?? '')).toBe('200');
     await eventually(async () => expect(await metric('http_requests_in_flight')).toBe(0));
@@ -273,6 +305,8 @@ it('is left in peace by those who go halfway through a body', async () => {
 });
 
 it('counts what it still works on for clients who have gone', async () => {
+  const version = async () => ((await (await get('/v1/users/me')).json()) as { version: number }).version;
+  const before = await version();
   await lockUsers();
   const patience = new AbortController();
   const answers = await takeAllPlaces(patience.signal);
@@ -280,6 +314,8 @@ it('counts what it still works on for clients who have gone', async () => {
   await Promise.allSettled(answers);
   await eventually(async () => expect(await metric('http_requests_in_flight')).toBe(0));
   expect((await get('/v1/users/me')).status).toBe(503);
+  await unlockUsers();
+  await eventually(async () => expect(await version()).toBe(before + MOST));
 });
 
 it('does not count answers that are ready and that nobody fetches', async () => {
@@ -308,6 +344,31 @@ it('closes the connection with a refusal, too, while the process shuts down', as
     expect([refusal.status, refusal.headers.get('Connection')]).toEqual([503, 'close']);
     await unlockUsers();
     expect(await answer).toBe(200);
+  } finally {
+    await unlockUsers();
+    await small.stop();
+  }
+});
+
+it('answers what a connection that rests was sent before the process shuts down', async () => {
+  const small = await startService({ MAX_CONCURRENT_REQUESTS: 1 }, database);
+  const reading = 'GET /v1/users/me HTTP/1.1\r\nHost: ordo\r\n\r\n';
+  try {
+    await lockUsers();
+    const change = small.send('patch', `/v1/users/${id}`).set('If-Match', '*').send({ name: 'Ada' });
+    const changed = change.then(({ status }) => status);
+    const refused = await eventually(async () => {
+      const asked = await send(reading, small.url);
+      await eventually(async () => expect(asked.answers()).not.toBe(''));
+      expect(asked.answers()).toContain('HTTP/1.1 503');
+      return asked;
+    });
+    refused.socket.write(reading);
+    const stopped = shutDown(small.app, 0, 10_000);
+    await eventually(async () => expect(secondStatus(refused.answers())).toBe('503'));
+    await unlockUsers();
+    expect(await changed).toBe(200);
+    await stopped;
   } finally {
     await unlockUsers();
     await small.stop();

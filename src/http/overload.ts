@@ -7,6 +7,7 @@ import { PinoLogger } from 'nestjs-pino';
 import type { ServiceConfig } from '../config/config.js';
 import { Metrics } from '../metrics/metrics.js';
 import { unavailable } from '../problems/problem.js';
+import { Drain } from './drain.js';
 import { answerProblem } from './problem.filter.js';
 
 /** How often it looks whether this process keeps up, and writes how many requests it has refused. */
@@ -17,8 +18,6 @@ const LATE_NS = 500e6;
 const RETRY_AFTER_S = 1;
 /** One for all: to write down where an error came from takes longer than to answer. */
 const TOO_MANY = unavailable('There are too many requests just now.', RETRY_AFTER_S);
-/** With this share of the places free there is room for those who were refused; a batch may give back most of them. */
-const ROOM = 0.8;
 
 /**
  * The door: requests beyond `MAX_CONCURRENT_REQUESTS`, or that come while the process does not keep up, are refused
@@ -27,8 +26,8 @@ const ROOM = 0.8;
  * A place is held for as long as a route works on a request: not while its body is on its way, nor until its answer is
  * fetched, as slow clients could keep everybody else out; but also when the client has gone, as the work goes on.
  *
- * A connection that was refused rests: nothing is read from it before it is to come again, or most places are free. What
- * is sent meanwhile waits unread: to refuse takes time, too, from those under way.
+ * A connection that was refused rests: nothing is read from it before it is to come again, or its turn has come to take a
+ * place that came free. What is sent meanwhile waits unread: to refuse takes time, too, from those under way.
  */
 @Injectable()
 export class Overload implements OnApplicationShutdown {
@@ -36,8 +35,12 @@ export class Overload implements OnApplicationShutdown {
   private readonly turns = monitorEventLoopDelay({ resolution: 20 });
   private readonly timer: NodeJS.Timeout;
   private readonly count: () => void;
-  /** The answers that are worked on. */
-  private readonly underWay = new Set<Response>();
+  /**
+   * How many places are taken. No set of the answers: V8 links the tables that a set outgrows, and one of them that has
+   * become old keeps the next ones, and all that they hold, until all garbage is collected.
+   */
+  private underWay = 0;
+  /** The connections that rest, those first that came first. */
   private readonly resting = new Map<Socket, NodeJS.Timeout>();
   private refused = 0;
   private isLate = false;
@@ -45,6 +48,7 @@ export class Overload implements OnApplicationShutdown {
   constructor(
     config: ConfigService<ServiceConfig, true>,
     metrics: Metrics,
+    private readonly drain: Drain,
     private readonly logger: PinoLogger,
   ) {
     this.logger.setContext(Overload.name);
@@ -60,7 +64,6 @@ export class Overload implements OnApplicationShutdown {
   onApplicationShutdown(): void {
     clearInterval(this.timer);
     this.turns.disable();
-    this.wakeAll();
   }
 
   /** Whether the request, of which there are the headers, is to be refused. */
@@ -84,42 +87,52 @@ export class Overload implements OnApplicationShutdown {
       this.note(request);
       throw TOO_MANY;
     }
-    this.underWay.add(response);
+    response.locals.hasPlace = true;
+    this.underWay++;
   }
 
   /** Gives back the place, where one was taken. */
   leave(response: Response): void {
-    this.underWay.delete(response);
-    if (!this.isLate && this.underWay.size <= (1 - ROOM) * this.most) this.wakeAll();
+    if (response.locals.hasPlace !== true) return;
+    response.locals.hasPlace = false;
+    this.underWay--;
+    if (this.isLate) return;
+    // Whose turn it is may have nothing to say: the others are not to wait for that while there is nothing to do.
+    const [first] = this.resting.keys();
+    if (this.underWay === 0) this.wakeAll();
+    else if (first !== undefined) this.wake(first);
+  }
+
+  /** Reads again from all connections, as when the process is to end: none that was sent something is left unread. */
+  wakeAll(): void {
+    for (const socket of this.resting.keys()) this.wake(socket);
   }
 
   private note(request: Request): void {
     this.refused++;
     this.count();
+    const until = performance.now() + 1_000 * RETRY_AFTER_S;
     // Until it was read to its end Node.js reads on.
-    if (request.closed) this.rest(request.socket);
-    else request.once('close', () => this.rest(request.socket));
+    if (request.closed) this.rest(request.socket, until);
+    else request.once('close', () => this.rest(request.socket, until));
   }
 
-  private rest(socket: Socket): void {
-    if (this.resting.has(socket)) return;
+  private rest(socket: Socket, until: number): void {
+    const left = until - performance.now();
+    const isNeedless = left <= 0 || socket.destroyed || this.drain.isDraining;
+    if (isNeedless || this.resting.has(socket)) return;
     socket.pause();
-    const timer = setTimeout(() => this.wake(socket, timer), 1_000 * RETRY_AFTER_S).unref();
-    this.resting.set(socket, timer);
+    this.resting.set(socket, setTimeout(() => this.wake(socket), left).unref());
   }
 
-  private wake(socket: Socket, timer: NodeJS.Timeout): void {
-    clearTimeout(timer);
+  private wake(socket: Socket): void {
+    clearTimeout(this.resting.get(socket));
     this.resting.delete(socket);
     socket.resume();
   }
 
-  private wakeAll(): void {
-    for (const [socket, timer] of this.resting) this.wake(socket, timer);
-  }
-
   private get isFull(): boolean {
-    return this.underWay.size >= this.most;
+    return this.underWay >= this.most;
   }
 
   private look(): void {

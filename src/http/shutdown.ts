@@ -1,7 +1,8 @@
 import type { Server } from 'node:http';
-import { setTimeout as delay } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import type { INestApplication } from '@nestjs/common';
 import { Drain } from './drain.js';
+import { Overload } from './overload.js';
 
 const SWEEP_MS = 100;
 
@@ -11,7 +12,10 @@ const SWEEP_MS = 100;
  */
 export async function shutDown(app: INestApplication, delayMs: number, timeoutMs: number): Promise<void> {
   app.get(Drain).begin();
+  // What connections that rest were sent is read before they count as idle.
+  app.get(Overload).wakeAll();
   await delay(delayMs);
+  await nextTurn();
   const server = app.getHttpServer() as Server;
   const closed = new Promise<void>((resolve) => {
     server.close(() => {
