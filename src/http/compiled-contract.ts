@@ -43,9 +43,9 @@ function compile(type: Class): Reader {
   const names = new Set(members.map(({ name }) => name));
   return (given) => {
     const instance = new type() as Members;
-    for (const [name, value] of Object.entries(given)) {
+    for (const name of Object.keys(given)) {
       if (!names.has(name)) return undefined;
-      instance[name] = value;
+      instance[name] = (given as Members)[name];
     }
     return members.every((member) => take(member, instance)) ? instance : undefined;
   };
@@ -86,8 +86,19 @@ function membersOf(type: Class): Member[] {
 
 function rulesOf(type: Class, { propertyName, constraintCls, constraints }: ValidationMetadata): Rule[] {
   const found = getMetadataStorage().getTargetValidatorConstraints(constraintCls);
-  const about = { constraints, targetName: type.name, property: propertyName };
   return found.map(({ instance: validator }) => {
-    return (value, object) => validator.validate(value, { ...about, value, object }) === true;
+    // One for all calls, as they come one after the other: a body takes dozens.
+    const about = {
+      constraints,
+      targetName: type.name,
+      property: propertyName,
+      value: undefined as unknown,
+      object: {},
+    };
+    return (value, object) => {
+      about.value = value;
+      about.object = object;
+      return validator.validate(value, about) === true;
+    };
   });
 }

@@ -26,8 +26,8 @@ const TOO_MANY = unavailable('There are too many requests just now.', RETRY_AFTE
  * A place is held for as long as a route works on a request: not while its body is on its way, nor until its answer is
  * fetched, as slow clients could keep everybody else out; but also when the client has gone, as the work goes on.
  *
- * A connection that was refused rests: nothing is read from it before it is to come again, or its turn has come to take a
- * place that came free. What is sent meanwhile waits unread: to refuse takes time, too, from those under way.
+ * A connection that was refused rests: nothing is read from it before it is to come again, or half of the places are free
+ * and it has rested longest. What is sent meanwhile waits unread: to refuse takes time, too, from those under way.
  */
 @Injectable()
 export class Overload implements OnApplicationShutdown {
@@ -97,8 +97,9 @@ export class Overload implements OnApplicationShutdown {
     response.locals.hasPlace = false;
     this.underWay--;
     if (this.isLate) return;
-    // Whose turn it is may have nothing to say: the others are not to wait for that while there is nothing to do.
-    const [first] = this.resting.keys();
+    // While more are taken, those who were just answered come again, and who is woken is refused once more.
+    const [first] = this.underWay < this.most / 2 ? this.resting.keys() : [];
+    // Who was woken may have nothing to say: the others are not to wait for that while there is nothing to do.
     if (this.underWay === 0) this.wakeAll();
     else if (first !== undefined) this.wake(first);
   }
