@@ -50,9 +50,10 @@ const PROGRAMS = {
   'fastify-pg': './peers/fastify-pg/main.js',
 };
 
-/** The file of a program. */
-export function programOf(name: keyof typeof PROGRAMS): string {
-  return fileURLToPath(new URL(PROGRAMS[name], import.meta.url));
+/** What Node.js is given to run a program: the service as `npm start` runs it, the peers without options. */
+export function argumentsOf(name: keyof typeof PROGRAMS): readonly string[] {
+  const file = fileURLToPath(new URL(PROGRAMS[name], import.meta.url));
+  return name === 'ordo' ? ['--max-semi-space-size=16', file] : [file];
 }
 
 /** Makes the environment that the service and its peers share: keys, secret, limits that nobody meets. */
@@ -80,7 +81,10 @@ export async function startHttp(
   const database = await cluster.createDatabase(name);
   const server = await startServer({
     name,
-    args: [...(profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`]), programOf(name)],
+    args: [
+      ...(profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`]),
+      ...argumentsOf(name),
+    ],
     environment: { ...environment, DATABASE_URL: database.url },
     folder: cluster.folder,
   });

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cluster } from './cluster.js';
-import { programOf } from './contenders.js';
+import { argumentsOf } from './contenders.js';
 import { median } from './median.js';
 import { startServer } from './process.js';
 import { usageOf } from './usage.js';
@@ -35,7 +35,7 @@ export async function measureReady(
     const began = performance.now();
     const server = await startServer({
       name: 'ready',
-      args: [programOf('ordo')],
+      args: argumentsOf('ordo'),
       environment: { ...environment, DATABASE_URL: url },
       folder: cluster.folder,
     });

@@ -40,7 +40,7 @@ export class Overload implements OnApplicationShutdown {
    * become old keeps the next ones, and all that they hold, until all garbage is collected.
    */
   private underWay = 0;
-  /** The connections that rest, those first that came first. */
+  /** The connections that rest, first those that have rested longest. */
   private readonly resting = new Map<Socket, NodeJS.Timeout>();
   private refused = 0;
   private isLate = false;
