@@ -31,6 +31,9 @@ again.
 
 Up to 100 orders go in one request, and up to --concurrency requests at once (1 to ${MOST_AT_ONCE}).
 
+At the end it counts the orders: placed now; replayed, as their requests were sent before; skipped, as the customer has an
+order with this reference whose request is forgotten; failed, each of which was told by its line.
+
 Signs in with one of these. The command line wins over the environment, but shows what it holds: to everybody on the
 machine, and in what npm prints.
   ORDO_API_KEY or --api-key   an API key with the scopes ${SCOPES.join(', ')}; an admin makes one:
