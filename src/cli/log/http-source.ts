@@ -42,7 +42,10 @@ export class HttpSource implements LogSource {
       } catch (error) {
         if (error instanceof Fault || error instanceof Unusable) throw error;
         if (attempt === ATTEMPTS) {
-          throw new Unusable(`${this.name} cannot be reached (${reasonOf(error)})`, { cause: error });
+          throw new Unusable(
+            `${this.name} cannot be reached (${reasonOf(error)}): is it running, and is the address right?`,
+            { cause: error },
+          );
         }
       }
       await sleep(wait);
